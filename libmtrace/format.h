@@ -1,0 +1,415 @@
+/*
+ * format.h: the bytes of a segment, shared by the shim that writes it and the tools that read it.
+ *
+ * A segment is one sparse file, written by one process image and readable at any instant, also when the
+ * writer was killed. It is a header (page 0), hot words (page 1), a control page (page 2), the process's
+ * own description (from page 3), then regions. Each region has its own reserved range of the file and is
+ * committed from its start, in steps; nothing beyond `committed_bytes` may be touched.
+ *
+ * Publishing rule: an element of an append-only region is filled first and made reachable by one release
+ * store or compare-and-swap. A reader acquires the word that makes it reachable. An element that was
+ * allocated but never published (its writer was killed, or lost a race) is unreachable and must be ignored.
+ *
+ * Byte order is the machine's own and is written in the header. Fixed-width fields only. A reader refuses
+ * a segment whose `min_version` is above its own version, and one with an unknown bit in `features_required`.
+ * This is the only header that the shim and the tools share, besides the tables it includes.
+ */
+#ifndef MTRACE_FORMAT_H
+#define MTRACE_FORMAT_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MTRACE_SEGMENT_MAGIC "MTRSEG\r\n" /* 8 bytes, no terminator; \r\n shows a text-mode copy */
+#define MTRACE_SEGMENT_VERSION 1u
+#define MTRACE_SEGMENT_MIN_VERSION 1u /* lowest reader version that understands what this shim writes */
+
+#define MTRACE_PAGE_BYTES 4096u
+#define MTRACE_HEADER_OFFSET 0u
+#define MTRACE_HOT_OFFSET 4096u
+#define MTRACE_CONTROL_OFFSET 8192u
+#define MTRACE_INFO_OFFSET 12288u
+#define MTRACE_INFO_BYTES 20480u                                                /* five pages */
+#define MTRACE_REGIONS_OFFSET (MTRACE_INFO_OFFSET + MTRACE_INFO_BYTES) /* 32 KiB */
+
+/* Segment file names: mtrace.<pid>.<start time in clock ticks>.<image>. */
+#define MTRACE_SEGMENT_PREFIX "mtrace."
+
+/* ---- kinds of block (design section 2); also the ids of the root nodes of the trie ---------------- */
+
+enum mtrace_kind {
+	MTRACE_KIND_NONE = 0,
+	MTRACE_KIND_MALLOC = 1,
+	MTRACE_KIND_MMAP = 2,
+	MTRACE_KIND_POOL = 3,
+	MTRACE_KIND_THREAD = 4,
+	MTRACE_KIND_JNI_GLOBAL = 5,
+	MTRACE_KIND_JNI_WEAK = 6,
+	MTRACE_KIND_JNI_BUFFER = 7,
+	MTRACE_KIND_ATTACHED_THREAD = 8,
+	MTRACE_KIND_GOROUTINE = 9,
+	MTRACE_KIND_COUNT = 10
+};
+
+/* Families of the live table: address spaces that may hold the same address at the same time. */
+enum mtrace_family { MTRACE_FAMILY_MALLOC = 0, MTRACE_FAMILY_POOL = 1, MTRACE_FAMILY_COUNT = 8 };
+
+/* ---- regions ---------------------------------------------------------------------------------------- */
+
+enum mtrace_region_id {
+	MTRACE_REGION_FRAMES = 0,       /* struct mtrace_frame; index = frame id, 0 unused */
+	MTRACE_REGION_FRAME_BUCKETS,    /* u32 frame ids: split-ordered list heads; readers do not need it */
+	MTRACE_REGION_NODES,            /* struct mtrace_node; index = node id, 0 unused, 1..15 the kinds' roots */
+	MTRACE_REGION_NODE_BUCKETS,     /* u32 node ids; readers do not need it */
+	MTRACE_REGION_ROWS,             /* struct mtrace_row; index = row id ("stack id"), 0 unused */
+	MTRACE_REGION_LIVE_ROOT,        /* u64 live root entries, MTRACE_LIVE_ROOT_ENTRIES of them */
+	MTRACE_REGION_LIVE_CHUNKS,      /* struct mtrace_live_chunk; index 0 unused */
+	MTRACE_REGION_LIVE_LEAVES,      /* u64 leaf entries of second and later leaves of a page; 0 unused */
+	MTRACE_REGION_LIVE_LINES,       /* struct mtrace_live_line; index 0 unused */
+	MTRACE_REGION_LIVE_HUGE,        /* struct mtrace_live_huge, MTRACE_LIVE_HUGE_ENTRIES of them */
+	MTRACE_REGION_MODULES,          /* struct mtrace_module; index = module id, 0 unused */
+	MTRACE_REGION_STRINGS,          /* bytes; NUL-terminated strings, offset 0 is the empty string */
+	MTRACE_REGION_THREADS,          /* struct mtrace_thread; index = thread id, 0 unused */
+	MTRACE_REGION_MARKS,            /* struct mtrace_mark; index 0 unused */
+	MTRACE_REGION_RANGES,           /* struct mtrace_range_table: two copies of the range map */
+	MTRACE_REGION_RANGE_LOG,        /* struct mtrace_range_op: ring of operations not yet applied */
+	MTRACE_REGION_COUNT,
+	MTRACE_REGION_MAX = 32
+};
+
+/* used: elements handed out, the unused index 0 included (so valid ids are 1 .. used-1); may run past what
+   is committed when a grow failed: bound every index by committed_bytes / element_bytes as well. */
+struct mtrace_region {
+	uint64_t offset;                   /* from the start of the file; page-aligned */
+	uint64_t reserved_bytes;           /* the most it may ever have */
+	_Atomic uint64_t committed_bytes;  /* readable and writable prefix; only grows */
+	_Atomic uint64_t used;             /* elements */
+	uint32_t element_bytes;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct mtrace_region) == 40, "segment format");
+
+/* ---- page 0: the header --------------------------------------------------------------------------- */
+
+enum mtrace_mode { MTRACE_MODE_EXACT = 0, MTRACE_MODE_SAMPLE = 1, MTRACE_MODE_OFF = 2 };
+
+enum mtrace_state {
+	MTRACE_STATE_CREATING = 0, /* not usable yet; a dead segment in this state recorded nothing */
+	MTRACE_STATE_LIVE = 1,
+	MTRACE_STATE_POISONED = 2 /* the shim found its own tables damaged and stopped recording */
+};
+
+enum mtrace_end {
+	MTRACE_END_NONE = 0, /* still running, or killed without a word */
+	MTRACE_END_EXIT = 1, /* exit(), or return from main */
+	MTRACE_END_UNDERSCORE_EXIT = 2,
+	MTRACE_END_QUICK_EXIT = 3,
+	MTRACE_END_EXEC = 4 /* written by the image that came after */
+};
+
+enum mtrace_counter {
+#define X(name, help) MTRACE_COUNTER_##name,
+#include "counters.def"
+#undef X
+	MTRACE_COUNTER_COUNT
+};
+#define MTRACE_COUNTER_SLOTS 128
+
+struct mtrace_header {
+	char magic[8];
+	uint32_t version;
+	uint32_t min_version;
+	uint32_t header_bytes; /* sizeof(struct mtrace_header) of the writer */
+	uint16_t machine;      /* ELF e_machine: 62 is x86-64, 183 aarch64 */
+	uint8_t little_endian; /* 1 */
+	uint8_t word_bits;     /* 64 */
+	uint64_t features_required;
+	uint64_t features_optional;
+
+	uint32_t pid;         /* in the writer's own pid namespace */
+	uint32_t image;       /* counts the execs of this pid: the n of the file's name */
+	uint64_t start_time;  /* of the pid, clock ticks since boot (field 22 of /proc/PID/stat) */
+	uint32_t parent_pid;
+	uint32_t forked;      /* 1: begun in a forked child, without exec; earlier blocks are the parent's */
+	uint64_t wall_start_ns; /* CLOCK_REALTIME when the segment was made */
+	uint64_t mono_start_ns; /* CLOCK_MONOTONIC at the same instant; ticks count from it */
+	uint64_t pid_namespace; /* inode of /proc/self/ns/pid, 0 unknown */
+
+	uint32_t mode; /* enum mtrace_mode */
+	_Atomic uint32_t state;
+	uint64_t sample_bytes;
+	uint64_t cap_bytes;
+	uint64_t file_bytes;
+	_Atomic uint64_t committed_bytes; /* sum over regions, the first MTRACE_REGIONS_OFFSET bytes included */
+
+	_Atomic uint32_t end;  /* enum mtrace_end */
+	_Atomic int32_t end_status; /* as given to exit(); valid with the three EXITs */
+	_Atomic uint64_t end_mono_ns;
+
+	uint32_t region_count;
+	uint32_t counter_count; /* names in counters.def order; a reader shows unknown ones as "counter-N" */
+	char shim_version[32];
+	struct mtrace_region regions[MTRACE_REGION_MAX];
+	_Atomic uint64_t counters[MTRACE_COUNTER_SLOTS];
+};
+static_assert(offsetof(struct mtrace_header, pid) == 40, "segment format");
+static_assert(offsetof(struct mtrace_header, regions) == 184, "segment format");
+static_assert(offsetof(struct mtrace_header, counters) == 1464, "segment format");
+static_assert(sizeof(struct mtrace_header) <= MTRACE_PAGE_BYTES, "the header is one page");
+static_assert((int)MTRACE_COUNTER_COUNT <= MTRACE_COUNTER_SLOTS, "counters.def");
+
+/* ---- page 1: hot words, a cache line each ----------------------------------------------------------- */
+
+struct mtrace_hot {
+	_Atomic uint64_t tick;       /* coarse: sixteenths of a second since mono_start_ns */
+	char pad0[56];
+	_Atomic int64_t live_bytes;  /* malloc kind; exact within threads x 64 KiB */
+	_Atomic int64_t peak_bytes;  /* the most live_bytes was; same bound */
+	char pad1[48];
+};
+static_assert(sizeof(struct mtrace_hot) == 128, "segment format");
+
+/* ---- page 2: control: the only bytes that mtrace writes ----------------------------------------------- */
+
+struct mtrace_control {
+	_Atomic uint32_t sequence; /* bumped by the writer after the other fields */
+	_Atomic uint32_t command;  /* none defined yet */
+	char argument[64];
+};
+
+/* ---- page 3: who the process is ------------------------------------------------------------------------ */
+
+struct mtrace_info {
+	char exe[1024]; /* target of /proc/self/exe */
+	char cwd[1024];
+	char run_id[32];     /* run=… of MTRACE_OPTIONS: which `mtrace run` this belongs to, "" none */
+	char options[1024];  /* MTRACE_OPTIONS as read */
+	uint32_t args_bytes; /* used bytes of args */
+	uint32_t args_total; /* bytes of the whole command line; more than args_bytes: it was cut */
+	char args[12288];    /* NUL-separated, as in /proc/PID/cmdline; not redacted (the file is 0600) */
+};
+static_assert(sizeof(struct mtrace_info) <= MTRACE_INFO_BYTES, "segment format");
+
+/* ---- frames ----------------------------------------------------------------------------------------- */
+
+enum mtrace_frame_kind {
+	MTRACE_FRAME_NONE = 0,
+	MTRACE_FRAME_NATIVE = 1,   /* value = address in the module's own ELF address space (pc - bias) */
+	MTRACE_FRAME_ABSOLUTE = 2, /* value = pc; no module known there (JIT code, for one) */
+	MTRACE_FRAME_MARKER = 3    /* value = enum mtrace_marker; the outermost frame of a stack that is not whole */
+};
+
+/* A frame with this flag is the exact instruction (interrupted by a signal); without it, value is a return
+   address and the call is at value - 1. */
+#define MTRACE_FRAME_EXACT 1u
+
+enum mtrace_marker {
+	MTRACE_MARKER_NONE = 0,
+	MTRACE_MARKER_TRUNCATED = 1,   /* deeper than depth= frames */
+	MTRACE_MARKER_TABLE_FULL = 2,  /* no room for more nodes: the path is cut here */
+	MTRACE_MARKER_NO_RULES = 3,    /* code without unwind rules (JIT, hand-written) */
+	MTRACE_MARKER_BAD_RULES = 4,   /* rules that our reader cannot evaluate */
+	MTRACE_MARKER_UNREADABLE = 5,  /* the walk pointed at memory that cannot be read */
+	MTRACE_MARKER_NO_STACK = 6,    /* not captured at all (bootstrap, unwind=none) */
+	MTRACE_MARKER_LOOP = 7,        /* the walk did not advance */
+	MTRACE_MARKER_COUNT
+};
+
+struct mtrace_frame {
+	uint64_t value;
+	uint32_t module; /* module id, NATIVE only */
+	uint16_t kind;
+	uint16_t flags;
+	_Atomic uint32_t next; /* split-ordered list; readers do not need it */
+	uint32_t reserved;
+};
+static_assert(sizeof(struct mtrace_frame) == 24, "segment format");
+
+/* ---- nodes: the trie of stacks ------------------------------------------------------------------------ */
+
+/* A stack is read from its innermost node outwards: (frame, parent), until the root of its kind.
+   Roots (ids 1..15, the kind's number) have parent 0 and frame 0. A parent's id is not always below its
+   child's, but the chain is acyclic; a reader bounds it at MTRACE_MAX_DEPTH + 2 all the same. Two nodes may
+   have equal (parent, frame) after a lost race that could not be seen: a reader merges them. */
+#define MTRACE_FIRST_NODE 16u
+#define MTRACE_MAX_DEPTH 1024u
+
+struct mtrace_node {
+	uint64_t key;          /* parent node << 32 | frame */
+	_Atomic uint32_t next; /* split-ordered list; readers do not need it */
+	_Atomic uint32_t row;  /* row id when a stack ends here, else 0 */
+};
+static_assert(sizeof(struct mtrace_node) == 16, "segment format");
+
+/* ---- rows: counts per stack --------------------------------------------------------------------------- */
+
+/* Monotonic. live = alloc - freed, but for one event in flight per thread. MMAP rows: freed is not kept;
+   live comes from the range map. THREAD rows: bytes are stack sizes. */
+struct mtrace_row {
+	uint32_t node;
+	uint32_t reserved;
+	_Atomic uint64_t alloc_blocks;
+	_Atomic uint64_t alloc_bytes;
+	_Atomic uint64_t freed_blocks;
+	_Atomic uint64_t freed_bytes;
+};
+static_assert(sizeof(struct mtrace_row) == 40, "segment format");
+
+/* ---- live blocks ---------------------------------------------------------------------------------------
+ *
+ * root entry, found by (family, address >> 24) with linear probing:
+ *      family:3 | address >> 24: 23 bits | chunk index: 32 bits    (key << 32 | chunk; 0 = empty)
+ * chunk: one leaf entry per 4 KiB page of the 16 MiB
+ * leaf entry: first line:32 | lines:8 | next leaf entry:24     (0 = none)
+ * line: five slots and a spare word; a block's line is first + (granule * lines >> 9),
+ *      granule = (address & 4095) >> 3
+ * slot word: granule:9 | state:1 | size:28 | row:26  (0 = empty), and beside it  birth:16 | thread:16
+ *
+ * A slot is taken by compare-and-swap from 0 to its full word, so it is never half there; birth and thread
+ * are written after that and may be a dead block's for one event in flight per thread.
+ */
+#define MTRACE_LIVE_ROOT_ENTRIES 16384u
+#define MTRACE_LIVE_PAGES_PER_CHUNK 4096u
+#define MTRACE_LIVE_SLOTS 5u
+
+struct mtrace_live_chunk {
+	_Atomic uint64_t leaves[MTRACE_LIVE_PAGES_PER_CHUNK];
+};
+
+struct mtrace_live_line {
+	_Atomic uint64_t word[MTRACE_LIVE_SLOTS];
+	_Atomic uint32_t side[MTRACE_LIVE_SLOTS];
+	uint32_t reserved;
+};
+static_assert(sizeof(struct mtrace_live_line) == 64, "one cache line");
+
+#define MTRACE_LEAF_LINE(e) ((uint32_t)(e))
+#define MTRACE_LEAF_LINES(e) ((uint32_t)((e) >> 32 & 0xff))
+#define MTRACE_LEAF_NEXT(e) ((uint32_t)((e) >> 40))
+
+#define MTRACE_SLOT_ROW_BITS 26
+#define MTRACE_SLOT_SIZE_BITS 28
+#define MTRACE_SLOT_ROW(w) ((uint32_t)((w) & ((1u << MTRACE_SLOT_ROW_BITS) - 1)))
+#define MTRACE_SLOT_SIZE(w) ((uint32_t)((w) >> MTRACE_SLOT_ROW_BITS & ((1u << MTRACE_SLOT_SIZE_BITS) - 1)))
+#define MTRACE_SLOT_MOVING (1ull << 54) /* being reallocated: still live, at its old address and size */
+#define MTRACE_SLOT_GRANULE(w) ((uint32_t)((w) >> 55))
+#define MTRACE_SLOT_SIZE_HUGE ((1u << MTRACE_SLOT_SIZE_BITS) - 1) /* the size is in the huge table */
+
+/* Sizes of 2^28-1 and more, by address (linear probing from a hash; address 0 = empty). */
+#define MTRACE_LIVE_HUGE_ENTRIES 4096u
+struct mtrace_live_huge {
+	_Atomic uint64_t address; /* family << 61 | address */
+	_Atomic uint64_t size;
+};
+static_assert(sizeof(struct mtrace_live_huge) == 16, "segment format");
+
+/* birth: a tick in 16 bits: value = mantissa (11) << exponent (5); below 2048 exact, then within 1/2048. */
+#define MTRACE_SIDE_THREAD(s) ((uint32_t)((s) & 0xffff))
+#define MTRACE_SIDE_BIRTH(s) ((uint32_t)((s) >> 16))
+
+static inline uint64_t mtrace_birth_ticks(uint32_t birth16)
+{
+	return (uint64_t)(birth16 & 0x7ff) << (birth16 >> 11);
+}
+
+#define MTRACE_TICKS_PER_SECOND 16u
+
+/* ---- modules ---------------------------------------------------------------------------------------- */
+
+/* One per (path, build-id) ever seen with a frame in it; never removed. */
+struct mtrace_module {
+	_Atomic uint32_t ready; /* 1 when filled */
+	uint32_t path;          /* offset in STRINGS */
+	uint64_t start;         /* where it was first mapped */
+	uint64_t end;
+	uint64_t bias;          /* address - bias = ELF address, for that mapping */
+	uint8_t build_id_bytes; /* 0 none, at most 32 */
+	uint8_t reserved[7];
+	uint8_t build_id[32];
+};
+static_assert(sizeof(struct mtrace_module) == 72, "segment format");
+
+/* ---- threads ---------------------------------------------------------------------------------------- */
+
+/* One identity per thread that made an event; ids are handed out in order. After 65535 the oldest ended
+   ones are used again, and counted (thread_ids_reused). */
+struct mtrace_thread {
+	_Atomic uint32_t tid;      /* 0: record not in use */
+	_Atomic uint32_t ended;    /* 1: returned from its start routine, or pthread_exit */
+	_Atomic uint32_t inside;   /* nesting of our hooks in it just now: what a crash report looks at */
+	_Atomic uint32_t row;      /* THREAD row of its creation, 0 unknown */
+	uint64_t start_tick;
+	_Atomic uint64_t end_tick;
+	_Atomic uint64_t stack_bytes;
+	_Atomic uint64_t name[2];  /* 15 characters and a NUL: pthread_setname_np's, else the name when first seen */
+	uint64_t reserved;
+};
+static_assert(sizeof(struct mtrace_thread) == 64, "one cache line");
+
+/* ---- marks ------------------------------------------------------------------------------------------ */
+
+#define MTRACE_MARK_SNAPSHOT 1u
+struct mtrace_mark {
+	_Atomic uint32_t ready;
+	uint32_t flags;
+	uint64_t mono_ns; /* CLOCK_MONOTONIC */
+	char name[48];    /* NUL-terminated, cut to fit */
+};
+static_assert(sizeof(struct mtrace_mark) == 64, "segment format");
+
+/* ---- mapped ranges ------------------------------------------------------------------------------------
+ *
+ * Operations are reserved in the log by their sequence number (region.used of RANGE_LOG is the next one) and
+ * committed by a release store of `commit` = sequence + 1. Whoever gets the applier's word applies committed
+ * operations in order to the copy that is not current, then makes it current with `applied` in one store.
+ * A reader takes the current copy and replays the committed operations from `applied` on.
+ */
+enum mtrace_range_kind {
+	MTRACE_RANGE_MAP = 1,        /* [start, end) now belongs to row, whatever was there */
+	MTRACE_RANGE_UNMAP = 2,      /* [start, end) is gone */
+	MTRACE_RANGE_MOVE_BEGIN = 3, /* [start, end) is being moved under `token` */
+	MTRACE_RANGE_MOVE_END = 4    /* pieces with `token` are gone (row != 0: [start, end) is the new place), or,
+	                                with start == end, stay where they were */
+};
+
+struct mtrace_range_op {
+	_Atomic uint64_t commit; /* sequence + 1 when the rest is valid */
+	uint64_t start;
+	uint64_t end;
+	uint32_t row;
+	uint32_t tick;
+	uint32_t op;    /* enum mtrace_range_kind */
+	uint32_t token;
+	uint32_t thread;
+	uint32_t flags; /* protection bits of mmap in the low byte, MTRACE_RANGE_FILE */
+	uint64_t reserved[2];
+};
+static_assert(sizeof(struct mtrace_range_op) == 64, "one cache line");
+
+#define MTRACE_RANGE_FILE 0x100u      /* maps a file */
+#define MTRACE_RANGE_LOG_ENTRIES 4096u
+#define MTRACE_RANGES_MAX 32768u
+
+struct mtrace_range {
+	uint64_t start;
+	uint64_t end;
+	uint32_t row;
+	uint32_t tick;
+	uint32_t token; /* not 0: being moved */
+	uint32_t thread_flags; /* thread << 16 | flags */
+};
+static_assert(sizeof(struct mtrace_range) == 32, "segment format");
+
+struct mtrace_range_table {
+	_Atomic uint64_t current; /* applied sequence << 1 | index of the current copy */
+	_Atomic uint32_t applier; /* tid of who applies, 0 nobody */
+	uint32_t count[2];
+	uint32_t reserved;
+	uint64_t reserved2[5];
+	/* then copy 0: MTRACE_RANGES_MAX of struct mtrace_range, then copy 1 */
+};
+static_assert(sizeof(struct mtrace_range_table) == 64, "segment format");
+
+#endif

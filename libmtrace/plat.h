@@ -1,0 +1,78 @@
+/*
+ * plat: the host. The only room of the shim with #ifdef, system calls and libc beyond string.h.
+ *
+ * Conventions: raw system calls, so that errno is never touched; results are 0 or a count when done,
+ * -errno when not. Nothing here allocates. All functions are async-signal-safe unless they say otherwise.
+ * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects).
+ */
+#ifndef MTRACE_PLAT_H
+#define MTRACE_PLAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ---- memory ---- */
+void *plat_map_private(size_t bytes);                 /* anonymous, zeroed, read-write; NULL on failure */
+void plat_unmap(void *p, size_t bytes);
+int plat_wipe_on_fork(void *p, size_t bytes);         /* the child sees zeros */
+bool plat_readable(uintptr_t address);                /* is this byte's page readable now? one system call */
+int plat_map_segment(int fd, size_t bytes, void **base); /* shared, PROT_NONE, not inherited by fork, not dumped */
+int plat_commit(void *p, size_t bytes);               /* read-write and populated, or an error: never SIGBUS later */
+
+/* ---- files ---- */
+int plat_open(const char *path, int flags, int mode); /* flags as open(2); O_CLOEXEC is added */
+int plat_close(int fd);
+long plat_read(int fd, void *buffer, size_t bytes);
+long plat_write(int fd, const void *buffer, size_t bytes);
+int plat_truncate_fd(int fd, uint64_t bytes);
+int plat_unlink(const char *path);
+long plat_readlink(const char *path, char *buffer, size_t bytes); /* NUL-terminated; length, or -errno */
+long plat_read_file(const char *path, char *buffer, size_t bytes); /* whole small file, NUL-terminated */
+int plat_lock_shared_fd(int fd);                      /* the liveness lock: flock(LOCK_EX | LOCK_NB) */
+bool plat_is_memory_dir(const char *path);            /* tmpfs or ramfs */
+uint64_t plat_free_bytes(const char *path);           /* free on that file system */
+uint64_t plat_namespace_inode(const char *path);
+/* Calls visit(name, context) for each entry of a directory until it returns false. */
+int plat_list_dir(const char *path, bool (*visit)(const char *name, void *context), void *context);
+
+/* ---- identity, time, limits ---- */
+uint32_t plat_pid(void);
+uint32_t plat_parent_pid(void);
+uint32_t plat_tid(void);
+bool plat_thread_alive(uint32_t pid, uint32_t tid);
+uint64_t plat_start_time(uint32_t pid);               /* field 22 of /proc/PID/stat, 0 unknown */
+uint64_t plat_wall_ns(void);
+uint64_t plat_mono_ns(void);                          /* vDSO */
+uint64_t plat_mono_coarse_ns(void);                   /* vDSO, a few ns, resolution of a few ms */
+bool plat_secure_exec(void);                          /* AT_SECURE */
+const char *plat_env(const char *name);               /* from environ itself: shells override getenv */
+uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
+uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
+uint64_t plat_memory_limit(void);                     /* cgroup v2 or v1 limit, else physical memory */
+uint64_t plat_memory_headroom(void);                  /* limit minus what is in use */
+void plat_thread_name(char name[16]);
+uintptr_t plat_stack_top_main(void);                  /* __libc_stack_end, rounded up */
+uintptr_t plat_thread_pointer(void);
+
+/* ---- loaded objects (plat_objects.c) ---- */
+struct plat_object {
+	uintptr_t start;          /* lowest mapped address */
+	uintptr_t end;            /* one past the highest */
+	uintptr_t bias;           /* address - bias = ELF address */
+	uintptr_t eh_frame_hdr;   /* address of PT_GNU_EH_FRAME, 0 none */
+	const char *path;         /* may be "" for the executable; valid while the object is loaded */
+	const uint8_t *build_id;  /* in the object's own memory, NULL none */
+	uint32_t build_id_bytes;
+};
+
+void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-signal-safe. */
+
+/* The object that contains pc. Lock-free: _dl_find_object where glibc has it (2.35), else a scan of
+   /proc/self/maps. The caller has a frame in that object, so it stays loaded while we look. */
+bool plat_find_object(uintptr_t pc, struct plat_object *out);
+
+#endif

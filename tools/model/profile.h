@@ -1,0 +1,168 @@
+/*
+ * profile: what was read, in memory: one or more traced processes with their stacks and counts.
+ *
+ * Filled by read/ (live segment, dead segment, recording, or from outside), named by symbols/, used by the
+ * emitters, which take a `const struct profile *` and know nothing of files or pids. All indices were
+ * checked when it was filled; strings are UTF-8, owned by the profile (profile_string). Not thread-safe.
+ */
+#ifndef MTRACE_PROFILE_H
+#define MTRACE_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format.h"
+
+/* One name for a frame: the physical function, or a function inlined at that place. */
+struct profile_name {
+	const char *function; /* demangled; NULL: unknown */
+	const char *file;     /* NULL: unknown */
+	uint32_t line;        /* 0: unknown */
+	bool inlined;         /* this function is inlined into the next name of the same frame */
+};
+
+struct profile_module {
+	const char *path;
+	uint8_t build_id[32];
+	uint8_t build_id_bytes; /* 0: none */
+	uint64_t start, end, bias; /* where it was first mapped */
+};
+
+struct profile_frame {
+	uint64_t value;  /* see enum mtrace_frame_kind */
+	uint32_t module; /* index in modules, PROFILE_NO_MODULE none */
+	uint16_t kind;
+	uint16_t flags; /* MTRACE_FRAME_EXACT */
+	const struct profile_name *names; /* innermost first; NULL until symbolised */
+	uint32_t name_count;
+};
+#define PROFILE_NO_MODULE UINT32_MAX
+
+struct profile_counts {
+	uint64_t alloc_blocks, alloc_bytes;
+	uint64_t freed_blocks, freed_bytes;
+	uint64_t live_blocks, live_bytes;
+};
+
+struct profile_stack {
+	uint64_t id; /* stable across runs: hash of kind and (build-id or path, offset) of every frame */
+	enum mtrace_kind kind;
+	struct profile_counts counts;
+	const uint32_t *frames; /* indices in frames, innermost first */
+	uint32_t frame_count;
+	uint32_t marker; /* enum mtrace_marker: 0 the stack is whole */
+};
+
+/* Live blocks of one stack by one thread, born in one power-of-two age class: what --by thread and ages need. */
+struct profile_live {
+	uint32_t stack;  /* index in stacks */
+	uint32_t thread; /* index in threads, PROFILE_NO_THREAD unknown */
+	uint64_t birth_tick;
+	uint64_t blocks, bytes;
+};
+#define PROFILE_NO_THREAD UINT32_MAX
+
+struct profile_thread {
+	uint32_t tid;
+	const char *name;
+	bool ended;
+	bool inside; /* was inside a hook of ours when the segment was read */
+	uint64_t start_tick, end_tick, stack_bytes;
+	uint32_t stack; /* index of its creation stack, UINT32_MAX unknown */
+};
+
+struct profile_mark {
+	const char *name;
+	uint64_t time_ns; /* since the process's segment was made */
+	uint32_t flags;
+};
+
+struct profile_counter {
+	const char *name;
+	uint64_t value;
+};
+
+enum profile_end_reason {
+	PROFILE_RUNNING, PROFILE_EXIT, PROFILE_SIGNAL, PROFILE_KILLED, PROFILE_EXEC
+};
+
+/* Resident memory by owner; bytes add up to rss_bytes. Filled for a live process. */
+struct profile_ledger_row {
+	const char *owner; /* stable id */
+	const char *label;
+	const char *measured_by;
+	uint64_t bytes;
+};
+
+struct profile_process {
+	uint32_t pid, image, parent_pid;
+	uint64_t start_time;
+	bool forked;
+	const char *exe, *cwd, *run_id, *shim_version;
+	const char **args; /* redacted */
+	uint32_t arg_count;
+	enum { PROFILE_EXACT, PROFILE_SAMPLE, PROFILE_OFF, PROFILE_OUTSIDE } mode;
+	uint64_t sample_bytes;
+	uint64_t wall_start_ns;
+	uint64_t lived_ns; /* until its end, or until it was read; 0 unknown */
+
+	enum profile_end_reason end;
+	int end_status; /* exit status, or signal number */
+	bool in_tracker; /* it crashed, and a thread was inside libmtrace then */
+	bool poisoned;
+
+	struct profile_counts totals; /* malloc kind */
+	uint64_t peak_live_bytes;
+	struct profile_counts by_kind[MTRACE_KIND_COUNT];
+	uint64_t tracker_bytes; /* committed by the segment */
+	struct profile_counter *counters; /* every counter of the segment, zero or not, in counters.def order */
+	uint32_t counter_count;
+
+	struct profile_module *modules;
+	uint32_t module_count;
+	struct profile_frame *frames;
+	uint32_t frame_count;
+	struct profile_stack *stacks; /* by live bytes, then allocated bytes, then id */
+	uint32_t stack_count;
+	struct profile_live *live;
+	uint32_t live_count;
+	struct profile_thread *threads;
+	uint32_t thread_count;
+	struct profile_mark *marks;
+	uint32_t mark_count;
+	struct profile_ledger_row *ledger;
+	uint32_t ledger_count;
+	uint64_t rss_bytes; /* 0: not measured */
+
+	uint64_t skipped; /* records that were damaged and left out */
+	const char *note; /* one line to show in the trust box, NULL none */
+};
+
+struct profile {
+	struct profile_process *processes; /* [0] is the last image of the command's own pid */
+	uint32_t process_count;
+	struct profile_pool *pool; /* owns every array and string of the profile */
+};
+
+struct profile *profile_new(void);
+void profile_free(struct profile *p);
+struct profile_process *profile_add_process(struct profile *p); /* zeroed; may move the others */
+
+/* Memory that lives as long as the profile. Dies on exhaustion (die() of tools/die.h). */
+void *profile_alloc(struct profile *p, size_t count, size_t bytes); /* zeroed */
+const char *profile_string(struct profile *p, const char *s);       /* interned copy */
+const char *profile_string_n(struct profile *p, const char *s, size_t n);
+
+/* Computes stack ids, markers, totals, by_kind, and sorts stacks; renumbers what points at them. */
+void profile_finish_process(struct profile *p, struct profile_process *process);
+
+/* The index of the frame reports call the site: the innermost that belongs neither to the allocator nor to the
+   language runtime. frame_count when there is none. */
+uint32_t profile_site(const struct profile_process *process, const struct profile_stack *stack);
+
+const char *profile_kind_name(enum mtrace_kind kind);     /* "malloc", "jni-global", … */
+const char *profile_marker_name(uint32_t marker);         /* "[truncated]", … */
+const char *profile_end_name(enum profile_end_reason end);
+
+#endif

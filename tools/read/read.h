@@ -1,0 +1,52 @@
+/*
+ * read: everything that can be opened, turned into a profile. Input is hostile: every offset, count and id is
+ * checked; what is damaged is left out and counted (process->skipped), never followed.
+ *
+ * A target T is a pid, a segment file, a recording, or `last` (the newest recording that `mtrace run` wrote, kept
+ * as a link in the state directory). Functions return 0 or -errno and put one clear line in error->text.
+ */
+#ifndef MTRACE_READ_H
+#define MTRACE_READ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct profile;
+
+struct read_error {
+	char text[512]; /* what happened, to which file or pid, what to do next */
+};
+
+/* read/target.c: opens whatever `target` names. A pid without a segment gives mode PROFILE_OUTSIDE. */
+int read_target(const char *target, struct profile *profile, struct read_error *error);
+
+/* read/segment.c: one segment file, of a live or dead process; appends one process. `alive` may be NULL. */
+int read_segment(const char *path, struct profile *profile, bool *alive, struct read_error *error);
+int read_segment_fd(int fd, const char *path, struct profile *profile, bool *alive, struct read_error *error);
+
+/* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
+   through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
+struct read_found {
+	char *path;
+	uint32_t pid; /* in the namespace of the writer */
+	uint32_t image;
+	uint64_t start_time;
+	bool alive;
+	uint64_t committed_bytes;
+	char exe[256];
+	char run_id[32];
+};
+int read_list_segments(const char *dir, struct read_found **found, size_t *count);
+void read_list_free(struct read_found *found, size_t count);
+
+/* read/recording.c: see mtrace-format.5. */
+int read_recording(const char *path, struct profile *profile, struct read_error *error);
+int write_recording(const char *path, bool overwrite, const struct profile *profile, struct read_error *error);
+
+/* read/outside.c: what can be seen of any process without a segment: resident memory by class of mapping and
+   threads (names). Appends one process of mode PROFILE_OUTSIDE. Also fills the ledger of a live traced one. */
+int read_outside(pid_t pid, struct profile *profile, struct read_error *error);
+
+#endif
