@@ -14,7 +14,7 @@ endif
 CFLAGS ?= -O2 -g
 COMMON := $(CSTD) $(WARN) -D_GNU_SOURCE -DMTRACE_VERSION='"$(VERSION)"' -MMD -MP
 
-SHIM_CFLAGS := $(COMMON) -Wconversion -Wno-sign-conversion -Wframe-larger-than=4096 -fPIC -fvisibility=hidden \
+SHIM_CFLAGS := $(COMMON) -Wconversion -Wno-sign-conversion -Wframe-larger-than=4400 -fPIC -fvisibility=hidden \
 	-ftls-model=initial-exec -fno-plt -fno-stack-protector -fno-semantic-interposition -fasynchronous-unwind-tables \
 	-Ilibmtrace
 SHIM_LDFLAGS := -shared -Wl,-soname,libmtrace.so.0 -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now \
@@ -59,3 +59,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include tests/tests.mk
+-include tests/lint/lint.mk
+-include examples/examples.mk
+-include tools/install.mk

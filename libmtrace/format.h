@@ -344,7 +344,7 @@ struct mtrace_thread {
 	_Atomic uint64_t end_tick;
 	_Atomic uint64_t stack_bytes;
 	_Atomic uint64_t name[2];  /* 15 characters and a NUL: pthread_setname_np's, else the name when first seen */
-	uint64_t reserved;
+	uint64_t handle;           /* its pthread_t: the thread pointer */
 };
 static_assert(sizeof(struct mtrace_thread) == 64, "one cache line");
 
@@ -361,10 +361,12 @@ static_assert(sizeof(struct mtrace_mark) == 64, "segment format");
 
 /* ---- mapped ranges ------------------------------------------------------------------------------------
  *
- * Operations are reserved in the log by their sequence number (region.used of RANGE_LOG is the next one) and
- * committed by a release store of `commit` = sequence + 1. Whoever gets the applier's word applies committed
- * operations in order to the copy that is not current, then makes it current with `applied` in one store.
- * A reader takes the current copy and replays the committed operations from `applied` on.
+ * A log of operations and two copies of the map, each sorted by start. An operation is reserved by its sequence
+ * number (entry = sequence modulo MTRACE_RANGE_LOG_ENTRIES; region.used of RANGE_LOG is not used) and committed by a
+ * release store of `commit` = sequence + 1. Whoever gets the applier's word brings the copy that is not current up to
+ * date and makes it current in one store; entries are not used again before both copies have them.
+ * A reader takes the current copy, checks that `current` has not changed meanwhile, and replays the committed
+ * operations from its sequence on, up to the first that is not committed.
  */
 enum mtrace_range_kind {
 	MTRACE_RANGE_MAP = 1,        /* [start, end) now belongs to row, whatever was there */
@@ -403,11 +405,13 @@ struct mtrace_range {
 static_assert(sizeof(struct mtrace_range) == 32, "segment format");
 
 struct mtrace_range_table {
-	_Atomic uint64_t current; /* applied sequence << 1 | index of the current copy */
-	_Atomic uint32_t applier; /* tid of who applies, 0 nobody */
+	_Atomic uint64_t current;  /* sequence of the first operation it does not have << 1 | index of the current copy */
+	_Atomic uint64_t next;     /* sequence of the next operation */
+	_Atomic uint64_t retired;  /* both copies have the operations below this one */
+	_Atomic uint32_t applier;  /* tid of who applies, 0 nobody */
 	uint32_t count[2];
 	uint32_t reserved;
-	uint64_t reserved2[5];
+	uint64_t reserved2[3];
 	/* then copy 0: MTRACE_RANGES_MAX of struct mtrace_range, then copy 1 */
 };
 static_assert(sizeof(struct mtrace_range_table) == 64, "segment format");

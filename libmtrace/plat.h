@@ -23,17 +23,32 @@ bool plat_readable(uintptr_t address);                /* is this byte's page rea
 int plat_map_segment(int fd, size_t bytes, void **base); /* shared, PROT_NONE, not inherited by fork, not dumped */
 int plat_commit(void *p, size_t bytes);               /* read-write and populated, or an error: never SIGBUS later */
 
+/* The same where the kernel cannot populate (before 5.14): the file is opened again by path, and must still be the one
+   with this device and inode; its blocks are allocated, then the range is made read-write. */
+int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes);
+
+/* The host's own calls, before libc's functions are known. As mmap(2), munmap(2), but for errno. */
+void *plat_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset);
+int plat_munmap(void *address, size_t bytes);
+void plat_exit(int status) __attribute__((noreturn));
+
 /* ---- files ---- */
 int plat_open(const char *path, int flags, int mode); /* flags as open(2); O_CLOEXEC is added */
 int plat_close(int fd);
 long plat_read(int fd, void *buffer, size_t bytes);
 long plat_write(int fd, const void *buffer, size_t bytes);
+long plat_read_at(int fd, void *buffer, size_t bytes, uint64_t offset);
+long plat_write_at(int fd, const void *buffer, size_t bytes, uint64_t offset);
+void plat_file_identity(int fd, uint64_t *device, uint64_t *inode);
 int plat_truncate_fd(int fd, uint64_t bytes);
 int plat_unlink(const char *path);
 long plat_readlink(const char *path, char *buffer, size_t bytes); /* NUL-terminated; length, or -errno */
 long plat_read_file(const char *path, char *buffer, size_t bytes); /* whole small file, NUL-terminated */
 int plat_lock_shared_fd(int fd);                      /* the liveness lock: flock(LOCK_EX | LOCK_NB) */
+bool plat_is_locked(const char *path);                 /* somebody holds that lock: its writer lives */
+bool plat_is_own_file(const char *path);               /* a regular file, not a link, of our user */
 bool plat_is_memory_dir(const char *path);            /* tmpfs or ramfs */
+bool plat_writable_dir(const char *path);
 uint64_t plat_free_bytes(const char *path);           /* free on that file system */
 uint64_t plat_namespace_inode(const char *path);
 /* Calls visit(name, context) for each entry of a directory until it returns false. */
@@ -49,8 +64,10 @@ uint64_t plat_wall_ns(void);
 uint64_t plat_mono_ns(void);                          /* vDSO */
 uint64_t plat_mono_coarse_ns(void);                   /* vDSO, a few ns, resolution of a few ms */
 bool plat_secure_exec(void);                          /* AT_SECURE */
+bool plat_libc_ready(void);                            /* libc has its environment: calls before come from ld.so */
 const char *plat_env(const char *name);               /* from environ itself: shells override getenv */
 uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
+uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK */
 uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
 uint64_t plat_memory_limit(void);                     /* cgroup v2 or v1 limit, else physical memory */
 uint64_t plat_memory_headroom(void);                  /* limit minus what is in use */
@@ -67,6 +84,8 @@ struct plat_object {
 	const char *path;         /* may be "" for the executable; valid while the object is loaded */
 	const uint8_t *build_id;  /* in the object's own memory, NULL none */
 	uint32_t build_id_bytes;
+	uint32_t header_count;    /* ELF program headers, in the object's own memory */
+	const void *headers;
 };
 
 void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-signal-safe. */
@@ -74,5 +93,14 @@ void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-
 /* The object that contains pc. Lock-free: _dl_find_object where glibc has it (2.35), else a scan of
    /proc/self/maps. The caller has a frame in that object, so it stays loaded while we look. */
 bool plat_find_object(uintptr_t pc, struct plat_object *out);
+
+/* The part of the object, backed by its file and readable, that address lies in: [*low, *high). */
+bool plat_object_span(const struct plat_object *object, uintptr_t address, uintptr_t *low, uintptr_t *high);
+
+/* Objects were unmapped: what the fallback remembers of them is forgotten. Called by unwind_forget. */
+void plat_objects_forget(void);
+
+/* For tests: use the fallback although _dl_find_object is there. */
+void plat_objects_force_maps(bool force);
 
 #endif

@@ -1,0 +1,270 @@
+#include "boot.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "options.h"
+#include "segment.h"
+#include "threads.h"
+#include "tracker.h"
+
+struct real_functions real;
+struct plat_object boot_allocator;
+
+static struct owner_page early_page; /* stands in until the real one is mapped: nothing is recorded */
+struct owner_page *owner_page = &early_page;
+
+/* Private to the process and copied into its children, unlike the owner page. */
+static struct {
+	_Atomic uint32_t booting; /* somebody is, or has been */
+	_Atomic uint32_t booted;
+	bool tracked;             /* this image is a target; its forks are too */
+	uint32_t generation;      /* of the owner page, the last one given out in this line of processes */
+} process;
+
+/* ---- the bootstrap arena --------------------------------------------------------------------------------- */
+
+enum { ARENA_BYTES = 256 << 10, ARENA_HEADER = 16 };
+static char arena[ARENA_BYTES] __attribute__((aligned(4096)));
+static _Atomic size_t arena_used;
+
+/* Never given back; a size stands 16 bytes before each block. Beyond the arena's end: no memory, as malloc would say. */
+void *boot_alloc(size_t size, size_t alignment)
+{
+	size_t room = size + alignment + ARENA_HEADER;
+	size_t at = size < ARENA_BYTES ? atomic_fetch_add_explicit(&arena_used, room, memory_order_relaxed) : ARENA_BYTES;
+	if (at + room > ARENA_BYTES)
+		return NULL;
+	uintptr_t block = ((uintptr_t)arena + at + ARENA_HEADER + alignment - 1) & ~(uintptr_t)(alignment - 1);
+	memcpy((void *)(block - ARENA_HEADER), &size, sizeof size);
+	return (void *)block;
+}
+
+bool boot_owns(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)arena < ARENA_BYTES;
+}
+
+size_t boot_size(const void *p)
+{
+	size_t size;
+	memcpy(&size, (const char *)p - ARENA_HEADER, sizeof size);
+	return size;
+}
+
+/* ---- the real functions -------------------------------------------------------------------------------- */
+
+static void find_real_functions(void)
+{
+#define EAGER(ret, name, params) *(void **)&real.name = dlsym(RTLD_NEXT, #name);
+#include "wrapped.def"
+}
+
+static bool is_own(const void *function)
+{
+	struct plat_object object;
+	uintptr_t own = (uintptr_t)&is_own;
+	return function && plat_find_object((uintptr_t)function, &object) && own >= object.start && own < object.end;
+}
+
+/* Where the caller's own object and what it was linked with are searched, whatever scope it was loaded into. */
+static void *find_from_caller(const char *name, uintptr_t caller)
+{
+	struct plat_object object;
+	if (!plat_find_object(caller, &object) || !object.path)
+		return NULL;
+	void *handle = dlopen(object.path[0] ? object.path : NULL, RTLD_LAZY | RTLD_NOLOAD);
+	return handle ? dlsym(handle, name) : NULL; /* the handle stays: the object is pinned as long as we use it */
+}
+
+__attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
+{
+	int saved = errno;
+	void *found = dlsym(RTLD_NEXT, name);
+	if (!found)
+		found = find_from_caller(name, caller);
+	if (is_own(found))
+		found = NULL;
+	__atomic_store_n(slot, found, __ATOMIC_RELAXED);
+	errno = saved;
+	return found;
+}
+
+/* ---- is this process a target? -------------------------------------------------------------------------- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* exec in a traced process is followed; a child that execs is one only by follow=. */
+static bool is_child_image(void)
+{
+	if (options.pid)
+		return options.pid != plat_pid();
+	return segment_was_forked(options.dir, plat_pid()) || segment_is_alive(options.dir, plat_parent_pid());
+}
+
+static bool is_target(void)
+{
+	char exe[512];
+	plat_readlink("/proc/self/exe", exe, sizeof exe);
+	const char *name = base_name(exe);
+	if (plat_secure_exec())
+		return false;
+	if (options.exe[0] && !options_match(options.exe, name))
+		return false;
+	return !is_child_image() || options_match(options.follow, name);
+}
+
+/* ---- starting --------------------------------------------------------------------------------------- */
+
+static bool map_owner_page(void)
+{
+	struct owner_page *page = plat_map_private(MTRACE_PAGE_BYTES);
+	if (!page || plat_wipe_on_fork(page, MTRACE_PAGE_BYTES))
+		return false;
+	owner_page = page;
+	return true;
+}
+
+static const char *make_segment(bool forked)
+{
+	uint32_t mode = strcmp(options.mode, "off") ? MTRACE_MODE_EXACT : MTRACE_MODE_OFF;
+	struct segment_request request = {.dir = options.dir, .cap_bytes = options.memory, .mode = mode, .forked = forked};
+	enum segment_error error = segment_create(&request);
+	if (error)
+		return segment_error_text(error);
+	if (!tracker_init())
+		return "the segment is too small; raise MTRACE_OPTIONS=memory=";
+	return NULL;
+}
+
+/* From here on every event is recorded: the last store of starting. Release pairs with guard_tracking. */
+static void start_recording(void)
+{
+	uint32_t generation = ++process.generation;
+	atomic_store_explicit(&owner_page->generation, generation, memory_order_relaxed);
+	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
+	if (segment.header->mode == MTRACE_MODE_EXACT)
+		atomic_store_explicit(&owner_page->active, 1, memory_order_release);
+}
+
+static void say_bad_options(void)
+{
+	if (!options.bad)
+		return;
+	atomic_store_explicit(&segment.header->counters[MTRACE_COUNTER_drop_bad_options], options.bad, memory_order_relaxed);
+	log_trouble("not understood in MTRACE_OPTIONS: ", options.first_bad, "MTRACE_OPTIONS=help=1 prints the table");
+}
+
+static void print_line(const char *line, void *context)
+{
+	(void)context;
+	log_line(line);
+}
+
+static void print_help_and_exit(void)
+{
+	log_line("libmtrace " MTRACE_VERSION ": MTRACE_OPTIONS=key=value:key=value");
+	options_describe(print_line, NULL);
+	real._exit(0);
+}
+
+static void on_exit_note(int status, void *unused)
+{
+	(void)unused;
+	boot_note_end(MTRACE_END_EXIT, status);
+}
+
+static void start(void)
+{
+	options_parse(&options, plat_env("MTRACE_OPTIONS"));
+	plat_objects_init();
+	if (!plat_find_object((uintptr_t)real.malloc, &boot_allocator))
+		memset(&boot_allocator, 0, sizeof boot_allocator);
+	if (options.help)
+		print_help_and_exit();
+	if (!is_target()) {
+		segment_forget_forked(options.dir);
+		return;
+	}
+	if (!map_owner_page()) {
+		log_trouble("inactive: ", "the kernel refuses memory that is wiped on fork", "Linux 4.14 or newer is needed");
+		return;
+	}
+	const char *trouble = make_segment(false);
+	if (trouble) {
+		log_trouble("inactive: ", trouble, NULL);
+		return;
+	}
+	segment_prune(options.keep);
+	say_bad_options();
+	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
+	start_recording();
+}
+
+/* libc is usable once it has its environment; calls before that come from the loader alone. */
+static bool boot(void)
+{
+	uint32_t nobody = 0;
+	if (!real.malloc && !plat_libc_ready())
+		return false;
+	if (!atomic_compare_exchange_strong_explicit(&process.booting, &nobody, 1, memory_order_acquire,
+						     memory_order_relaxed))
+		return false;
+	int saved = errno;
+	find_real_functions();
+	start();
+	errno = saved;
+	atomic_store_explicit(&process.booted, 1, memory_order_release);
+	return guard_tracking();
+}
+
+/* A forked child makes its own segment at its first event. Events of other threads meanwhile pass by, counted. */
+static __attribute__((noinline)) bool boot_child(void)
+{
+	uint32_t nobody = 0;
+	if (!atomic_compare_exchange_strong_explicit(&owner_page->creating, &nobody, 1, memory_order_acquire,
+						     memory_order_relaxed)) {
+		atomic_fetch_add_explicit(&owner_page->missed, 1, memory_order_relaxed);
+		return false;
+	}
+	const char *trouble = make_segment(true);
+	if (trouble) {
+		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
+		log_trouble("a forked child is not recorded: ", trouble, NULL);
+		return false;
+	}
+	segment_prune(options.keep);
+	start_recording();
+	atomic_fetch_add_explicit(&segment.header->counters[MTRACE_COUNTER_drop_fork],
+				  atomic_load_explicit(&owner_page->missed, memory_order_relaxed), memory_order_relaxed);
+	return true;
+}
+
+__attribute__((cold, noinline)) bool boot_wake(void)
+{
+	if (!atomic_load_explicit(&process.booted, memory_order_acquire))
+		return boot();
+	if (!process.tracked || atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
+		return false;
+	return boot_child();
+}
+
+void boot_note_end(uint32_t end, int status)
+{
+	if (guard_tracking())
+		segment_note_end((enum mtrace_end)end, status);
+}
+
+__attribute__((constructor)) static void boot_constructor(void)
+{
+	(void)boot_wake();
+	if (process.tracked)
+		on_exit(on_exit_note, NULL);
+}

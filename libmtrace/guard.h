@@ -1,0 +1,54 @@
+/*
+ * guard: may this event be recorded, and by whom? The owner page and the thread's own state.
+ *
+ * The owner page is MADV_WIPEONFORK: a forked child (also by raw clone or _Fork) reads zeros there, so one load
+ * answers "is this process recording" and "is this still the process that made the segment". A vfork child shares
+ * the page and its parent's thread state, and is recorded as that thread.
+ *
+ * The thread state is initial-exec, POD, without a destructor, so it works before constructors, in TLS destructors
+ * and at exit. It is zero in a new thread. `generation` ties it to one segment: after a fork it differs from the
+ * owner's and the state is made anew.
+ */
+#ifndef MTRACE_GUARD_H
+#define MTRACE_GUARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plat.h"
+
+struct mtrace_thread;
+
+struct owner_page {
+	_Atomic uint32_t active;     /* 1: record. Release store after the segment is ready; pairs: guard_tracking */
+	_Atomic uint32_t generation; /* not 0, differs between a process and its forked children */
+	_Atomic uint32_t creating;   /* somebody makes this process's segment */
+	_Atomic uint32_t refused;    /* this process will not record */
+	_Atomic uint64_t missed;     /* events that passed by while `creating` */
+};
+
+struct thread_state {
+	uint32_t generation;
+	uint32_t id;              /* index in THREADS, 0 none */
+	struct mtrace_thread *record;
+	uint32_t nested;          /* hooks of ours active in this thread; more than one inside a signal handler */
+	uint32_t events_left;     /* until the tick is looked at */
+	uint32_t tick_interval;   /* events between two looks, adapts */
+	uint32_t birth;           /* the tick in its 16-bit form */
+	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
+	uintptr_t stack_low, stack_high;
+	uint64_t tick;
+};
+_Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");
+
+extern struct owner_page *owner_page; /* never NULL */
+extern __thread struct thread_state thread_self __attribute__((tls_model("initial-exec")));
+
+/* pairs: boot's release store of active; everything the segment needs was written before it. */
+static inline bool guard_tracking(void)
+{
+	return likely(atomic_load_explicit(&owner_page->active, memory_order_acquire));
+}
+
+#endif

@@ -1,0 +1,427 @@
+/*
+ * hooks: the interposed names. One shape, no policy: when this event is not to be recorded, the real function; else
+ * the real function with the tracker beside it, after an allocation, before a free.
+ *
+ * A block goes back only to the allocator that made it; blocks of the bootstrap arena are recognised by address, for
+ * the life of the process. errno is what the real function left. Nothing here may be called by our own code.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "births.h"
+#include "boot.h"
+#include "format.h"
+#include "here.h"
+#include "tracker.h"
+
+#define EXPORT __attribute__((visibility("default"))) extern
+#define CALLER ((uintptr_t)__builtin_return_address(0) - 1)
+
+enum { MALLOC_ALIGNMENT = 16 };
+
+/* Prototypes for the names that no header declares. */
+#define LAZY(ret, name, params) EXPORT ret name params;
+#define NEW(name, params, args) EXPORT void *name params;
+#define DELETE(name, params, args) EXPORT void name params;
+#include "wrapped.def"
+EXPORT void cfree(void *p);
+
+/* ---- malloc and its family: allocation ------------------------------------------------------------------- */
+
+EXPORT void *malloc(size_t size)
+{
+	if (unlikely(!boot_ready()))
+		return real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
+	void *p = real.malloc(size);
+	if (likely(p))
+		tracker_allocated(p, size, HERE);
+	return p;
+}
+
+EXPORT void *calloc(size_t count, size_t size)
+{
+	size_t bytes;
+	if (unlikely(!boot_ready())) {
+		if (real.calloc)
+			return real.calloc(count, size);
+		return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_alloc(bytes, MALLOC_ALIGNMENT);
+	}
+	void *p = real.calloc(count, size);
+	if (likely(p))
+		tracker_allocated(p, count * size, HERE); /* it did not overflow: the allocator said so */
+	return p;
+}
+
+static int aligned_in_arena(void **out, size_t alignment, size_t size)
+{
+	*out = boot_alloc(size, alignment);
+	return *out ? 0 : ENOMEM;
+}
+
+EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
+{
+	if (unlikely(!boot_ready()))
+		return real.posix_memalign ? real.posix_memalign(out, alignment, size) : aligned_in_arena(out, alignment, size);
+	int error = real.posix_memalign(out, alignment, size);
+	if (likely(!error && *out))
+		tracker_allocated(*out, size, HERE);
+	return error;
+}
+
+/* aligned_alloc, memalign, valloc, pvalloc: one body. `alignment` is what the arena needs when there is no other. */
+#define ALIGNED(name, params, args, alignment)                                                                         \
+	EXPORT void *name params                                                                                       \
+	{                                                                                                              \
+		if (unlikely(!boot_ready()))                                                                           \
+			return real.name ? real.name args : boot_alloc(size, alignment);                               \
+		void *p = real.name args;                                                                              \
+		if (likely(p))                                                                                         \
+			tracker_allocated(p, size, HERE);                                                              \
+		return p;                                                                                              \
+	}
+
+ALIGNED(aligned_alloc, (size_t alignment, size_t size), (alignment, size), alignment)
+ALIGNED(memalign, (size_t alignment, size_t size), (alignment, size), alignment)
+ALIGNED(valloc, (size_t size), (size), MTRACE_PAGE_BYTES)
+ALIGNED(pvalloc, (size_t size), (size), MTRACE_PAGE_BYTES)
+
+/* ---- reallocation ------------------------------------------------------------------------------------ */
+
+/* Out of the arena: a block of the real allocator with what was there; the arena's stays where it is. */
+static void *leave_arena(void *old, size_t size)
+{
+	void *p = real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
+	size_t had = boot_size(old);
+	return p ? memcpy(p, old, had < size ? had : size) : NULL;
+}
+
+static void *reallocate(void *old, size_t size, const struct unwind_start *at)
+{
+	if (unlikely(boot_owns(old) || !boot_ready())) {
+		if (boot_owns(old) || !real.realloc)
+			return old ? leave_arena(old, size) : boot_alloc(size, MALLOC_ALIGNMENT);
+		return real.realloc(old, size);
+	}
+	struct tracker_move move = {.known = false};
+	if (likely(old))
+		tracker_realloc_begin(&move, old);
+	void *p = real.realloc(old, size);
+	tracker_realloc_end(&move, old, p, size, at);
+	return p;
+}
+
+EXPORT void *realloc(void *old, size_t size)
+{
+	return reallocate(old, size, HERE);
+}
+
+/* glibc's calls realloc through the PLT and would be counted twice. */
+EXPORT void *reallocarray(void *old, size_t count, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return reallocate(old, bytes, HERE);
+}
+
+/* ---- free ------------------------------------------------------------------------------------------ */
+
+/* Shared by everything that frees: true when the real function must not see the block. */
+static inline bool freeing(void *p)
+{
+	if (unlikely(!p))
+		return false;
+	if (unlikely(boot_owns(p)))
+		return true;
+	if (likely(boot_ready()))
+		tracker_freeing(p);
+	return false;
+}
+
+EXPORT void free(void *p)
+{
+	if (!freeing(p) && real.free)
+		real.free(p);
+}
+
+EXPORT void cfree(void *p)
+{
+	if (!freeing(p) && real.free)
+		real.free(p);
+}
+
+EXPORT void free_sized(void *p, size_t size)
+{
+	if (freeing(p))
+		return;
+	if (boot_find((void **)&real.free_sized, "free_sized", CALLER))
+		real.free_sized(p, size);
+	else
+		real.free(p);
+}
+
+EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
+{
+	if (freeing(p))
+		return;
+	if (boot_find((void **)&real.free_aligned_sized, "free_aligned_sized", CALLER))
+		real.free_aligned_sized(p, alignment, size);
+	else
+		real.free(p);
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+	if (unlikely(boot_owns(p)))
+		return boot_size(p);
+	if (unlikely(!real.malloc_usable_size))
+		(void)boot_ready();
+	return real.malloc_usable_size ? real.malloc_usable_size(p) : 0;
+}
+
+/* ---- jemalloc's own entry points -------------------------------------------------------------------------- */
+
+/* The low six bits of flags are log2 of the alignment, bit 6 asks for zeroes (jemalloc(3)). Without jemalloc: the
+   real allocator, so that a program that found the name here gets what it asked for. */
+static void *without_jemalloc(size_t size, int flags)
+{
+	size_t alignment = (size_t)1 << (flags & 63);
+	void *p = alignment > MALLOC_ALIGNMENT ? real.memalign(alignment, size) : real.malloc(size);
+	return p && (flags & 64) ? memset(p, 0, size) : p;
+}
+
+EXPORT void *mallocx(size_t size, int flags)
+{
+	bool record = boot_ready();
+	void *(*function)(size_t, int) = boot_find((void **)&real.mallocx, "mallocx", CALLER);
+	void *p = function ? function(size, flags) : without_jemalloc(size, flags);
+	if (likely(record && p))
+		tracker_allocated(p, size, HERE);
+	return p;
+}
+
+EXPORT void *rallocx(void *old, size_t size, int flags)
+{
+	bool record = boot_ready();
+	void *(*function)(void *, size_t, int) = boot_find((void **)&real.rallocx, "rallocx", CALLER);
+	struct tracker_move move = {.known = false};
+	if (record)
+		tracker_realloc_begin(&move, old);
+	void *p = function ? function(old, size, flags) : real.realloc(old, size);
+	if (record)
+		tracker_realloc_end(&move, old, p, size, HERE);
+	return p;
+}
+
+/* In place or not at all; the result is the block's real size. */
+EXPORT size_t xallocx(void *p, size_t size, size_t extra, int flags)
+{
+	bool record = boot_ready();
+	size_t (*function)(void *, size_t, size_t, int) = boot_find((void **)&real.xallocx, "xallocx", CALLER);
+	struct tracker_move move = {.known = false};
+	if (!function)
+		return malloc_usable_size(p);
+	if (record)
+		tracker_realloc_begin(&move, p);
+	size_t now = function(p, size, extra, flags);
+	if (record)
+		tracker_realloc_end(&move, p, now >= size ? p : NULL, size ? size : 1, HERE);
+	return now;
+}
+
+EXPORT void dallocx(void *p, int flags)
+{
+	if (freeing(p))
+		return;
+	if (boot_find((void **)&real.dallocx, "dallocx", CALLER))
+		real.dallocx(p, flags);
+	else
+		real.free(p);
+}
+
+EXPORT void sdallocx(void *p, size_t size, int flags)
+{
+	if (freeing(p))
+		return;
+	if (boot_find((void **)&real.sdallocx, "sdallocx", CALLER))
+		real.sdallocx(p, size, flags);
+	else
+		real.free(p);
+}
+
+/* ---- C++ operators -------------------------------------------------------------------------------------- */
+
+/* Nobody defines the operator (it never happens in a program that links): what malloc gives. */
+static void *without_operator(size_t size)
+{
+	void *p = malloc(size);
+	if (!p)
+		abort(); /* we cannot throw std::bad_alloc, and returning NULL from new is undefined */
+	return p;
+}
+
+/* libstdc++'s operators call malloc: a tail call leaves no frame of ours between. */
+#define NEW(name, params, args)                                                                                        \
+	EXPORT void *name params                                                                                       \
+	{                                                                                                              \
+		void *(*function) params = boot_find((void **)&real.name, #name, CALLER);                              \
+		if (unlikely(!function))                                                                               \
+			return without_operator(size);                                                                 \
+		if (likely(!boot_is_allocators((const void *)function) || !boot_ready()))                              \
+			return function args;                                                                          \
+		void *p = function args;                                                                               \
+		if (likely(p))                                                                                         \
+			tracker_allocated(p, size, HERE);                                                              \
+		return p;                                                                                              \
+	}
+
+#define DELETE(name, params, args)                                                                                     \
+	EXPORT void name params                                                                                        \
+	{                                                                                                              \
+		void (*function) params = boot_find((void **)&real.name, #name, CALLER);                               \
+		if (unlikely(!function)) {                                                                             \
+			free(p);                                                                                       \
+			return;                                                                                        \
+		}                                                                                                      \
+		if (likely(!boot_is_allocators((const void *)function)) || !freeing(p))                                \
+			function args;                                                                                 \
+	}
+#include "wrapped.def"
+
+/* ---- mappings -------------------------------------------------------------------------------------------- */
+
+static uint32_t range_flags(int protection, int flags)
+{
+	return ((uint32_t)protection & 0xff) | (flags & MAP_ANONYMOUS ? 0 : MTRACE_RANGE_FILE);
+}
+
+EXPORT void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	bool record = boot_ready();
+	if (unlikely(!real.mmap))
+		return plat_mmap(address, bytes, protection, flags, fd, offset);
+	void *p = real.mmap(address, bytes, protection, flags, fd, offset);
+	if (record && p != MAP_FAILED)
+		tracker_mapped(p, bytes, range_flags(protection, flags), HERE);
+	return p;
+}
+
+EXPORT void *mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+	__attribute__((alias("mmap")));
+
+EXPORT int munmap(void *address, size_t bytes)
+{
+	if (boot_ready())
+		tracker_unmapping(address, bytes);
+	return likely(real.munmap) ? real.munmap(address, bytes) : plat_munmap(address, bytes);
+}
+
+/* Only MREMAP_FIXED brings a fifth argument; passing what is in its place otherwise is what libc does too. */
+EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ...)
+{
+	va_list more;
+	va_start(more, flags);
+	void *fixed = va_arg(more, void *);
+	va_end(more);
+	if (unlikely(!boot_ready()))
+		return real.mremap ? real.mremap(address, bytes, new_bytes, flags, fixed) : MAP_FAILED;
+	uint32_t token = tracker_remap_begin(address, bytes);
+	void *p = real.mremap(address, bytes, new_bytes, flags, fixed);
+	tracker_remap_end(token, p == MAP_FAILED ? NULL : p, new_bytes, HERE);
+	return p;
+}
+
+static void moved_break(uintptr_t before, uintptr_t now, const struct unwind_start *at)
+{
+	if (now > before)
+		tracker_mapped((const void *)before, now - before, PROT_READ | PROT_WRITE, at);
+	else if (now < before)
+		tracker_unmapping((const void *)now, before - now);
+}
+
+EXPORT void *sbrk(intptr_t bytes)
+{
+	bool record = boot_ready();
+	if (unlikely(!real.sbrk))
+		return (void *)-1;
+	void *before = real.sbrk(bytes);
+	if (record && before != (void *)-1)
+		moved_break((uintptr_t)before, (uintptr_t)before + (uintptr_t)bytes, HERE);
+	return before;
+}
+
+EXPORT int brk(void *address)
+{
+	bool record = boot_ready();
+	if (unlikely(!real.brk))
+		return -1;
+	void *before = real.sbrk(0);
+	int error = real.brk(address);
+	if (record && !error)
+		moved_break((uintptr_t)before, (uintptr_t)address, HERE);
+	return error;
+}
+
+/* ---- threads, ends, unloading ----------------------------------------------------------------------------- */
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+	boot_find((void **)&real.pthread_create, "pthread_create", CALLER);
+	if (unlikely(!boot_ready()))
+		return real.pthread_create(thread, attributes, start, argument);
+	return births_create(thread, attributes, start, argument, HERE);
+}
+
+EXPORT int pthread_setname_np(pthread_t thread, const char *name)
+{
+	boot_find((void **)&real.pthread_setname_np, "pthread_setname_np", CALLER);
+	int error = real.pthread_setname_np(thread, name);
+	if (!error && boot_ready())
+		tracker_thread_named((uintptr_t)thread, name);
+	return error;
+}
+
+EXPORT __attribute__((noreturn)) void pthread_exit(void *value)
+{
+	boot_find((void **)&real.pthread_exit, "pthread_exit", CALLER);
+	if (boot_ready())
+		tracker_thread_ended();
+	real.pthread_exit(value);
+	__builtin_unreachable();
+}
+
+EXPORT __attribute__((noreturn)) void _exit(int status)
+{
+	if (boot_ready())
+		boot_note_end(MTRACE_END_UNDERSCORE_EXIT, status);
+	if (real._exit)
+		real._exit(status);
+	plat_exit(status);
+}
+
+EXPORT __attribute__((noreturn)) void _Exit(int status) __attribute__((alias("_exit")));
+
+EXPORT __attribute__((noreturn)) void quick_exit(int status)
+{
+	if (boot_ready())
+		boot_note_end(MTRACE_END_QUICK_EXIT, status);
+	real.quick_exit(status);
+	__builtin_unreachable();
+}
+
+/* Before: what is cached of the object is gone before its code is. After: what was cached while it went. */
+EXPORT int dlclose(void *handle)
+{
+	boot_find((void **)&real.dlclose, "dlclose", CALLER);
+	unwind_forget();
+	int error = real.dlclose(handle);
+	unwind_forget();
+	return error;
+}

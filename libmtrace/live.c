@@ -1,0 +1,373 @@
+#include "live.h"
+
+#include "segment.h"
+#include "hash.h"
+
+#define ROOT_MASK (MTRACE_LIVE_ROOT_ENTRIES - 1)
+#define LINES_MOST 128u
+#define CHAIN_MOST 12 /* leaves a page can have: sizes double from 1 to 128, and a few lost races */
+
+typedef _Atomic uint64_t atomic_word;
+
+static atomic_word *root_at(uint32_t i)
+{
+	return (atomic_word *)(void *)segment.base[MTRACE_REGION_LIVE_ROOT] + i;
+}
+
+static struct mtrace_live_chunk *chunk_at(uint32_t id)
+{
+	return (struct mtrace_live_chunk *)(void *)segment.base[MTRACE_REGION_LIVE_CHUNKS] + id;
+}
+
+static atomic_word *extra_leaf_at(uint32_t id)
+{
+	return (atomic_word *)(void *)segment.base[MTRACE_REGION_LIVE_LEAVES] + id;
+}
+
+static struct mtrace_live_line *line_at(uint64_t id)
+{
+	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + id;
+}
+
+static struct mtrace_live_huge *huge_at(uint32_t i)
+{
+	return (struct mtrace_live_huge *)(void *)segment.base[MTRACE_REGION_LIVE_HUGE] + i;
+}
+
+bool live_init(void)
+{
+	return segment_ensure(MTRACE_REGION_LIVE_ROOT, MTRACE_LIVE_ROOT_ENTRIES * sizeof(uint64_t));
+}
+
+/* ---- sizes of 256 MiB and more ------------------------------------------------------------------------ */
+
+static uint64_t huge_key(enum mtrace_family family, uintptr_t address)
+{
+	return (uint64_t)family << 61 | address;
+}
+
+static struct mtrace_live_huge *huge_find(uint64_t key, uint64_t want)
+{
+	uint32_t at = (uint32_t)hash_mix(key);
+	for (uint32_t i = 0; i < MTRACE_LIVE_HUGE_ENTRIES; i++) {
+		struct mtrace_live_huge *h = huge_at((at + i) % MTRACE_LIVE_HUGE_ENTRIES);
+		if (atomic_load_explicit(&h->address, memory_order_acquire) == want)
+			return h;
+	}
+	return NULL;
+}
+
+/* Takes an empty entry, then writes the size; the block's word follows, so a reader that sees the word sees both. */
+static void huge_store(uint64_t key, uint64_t size)
+{
+	if (!segment_ensure(MTRACE_REGION_LIVE_HUGE, MTRACE_LIVE_HUGE_ENTRIES * sizeof(struct mtrace_live_huge))) {
+		segment_count(MTRACE_COUNTER_huge_sizes_lost);
+		return;
+	}
+	for (;;) {
+		struct mtrace_live_huge *h = huge_find(key, key);
+		uint64_t empty = 0;
+		if (!h && !(h = huge_find(key, 0))) {
+			segment_count(MTRACE_COUNTER_huge_sizes_lost);
+			return;
+		}
+		if (atomic_load_explicit(&h->address, memory_order_relaxed) != key &&
+		    !atomic_compare_exchange_strong_explicit(&h->address, &empty, key, memory_order_acq_rel,
+							     memory_order_relaxed))
+			continue;
+		atomic_store_explicit(&h->size, size, memory_order_release);
+		return;
+	}
+}
+
+static uint64_t huge_size(uint64_t key)
+{
+	if (!segment_has(MTRACE_REGION_LIVE_HUGE, 1))
+		return MTRACE_SLOT_SIZE_HUGE;
+	const struct mtrace_live_huge *h = huge_find(key, key);
+	return h ? atomic_load_explicit(&h->size, memory_order_acquire) : MTRACE_SLOT_SIZE_HUGE;
+}
+
+static void huge_clear(uint64_t key)
+{
+	struct mtrace_live_huge *h = segment_has(MTRACE_REGION_LIVE_HUGE, 1) ? huge_find(key, key) : NULL;
+	if (h)
+		atomic_store_explicit(&h->address, 0, memory_order_release);
+}
+
+/* ---- words ----------------------------------------------------------------------------------------- */
+
+static uint32_t granule_of(uintptr_t address)
+{
+	return (uint32_t)(address & 4095) >> 3;
+}
+
+static uint64_t make_word(uintptr_t address, const struct live_block *block)
+{
+	uint64_t size = block->size < MTRACE_SLOT_SIZE_HUGE ? block->size : MTRACE_SLOT_SIZE_HUGE;
+	return (uint64_t)granule_of(address) << 55 | size << MTRACE_SLOT_ROW_BITS | block->row;
+}
+
+static uint32_t make_side(const struct live_block *block)
+{
+	return block->birth << 16 | block->thread;
+}
+
+static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_block *out)
+{
+	out->row = MTRACE_SLOT_ROW(word);
+	out->size = MTRACE_SLOT_SIZE(word);
+	if (unlikely(out->size == MTRACE_SLOT_SIZE_HUGE))
+		out->size = huge_size(key);
+	out->birth = MTRACE_SIDE_BIRTH(side);
+	out->thread = MTRACE_SIDE_THREAD(side);
+}
+
+/* ---- from an address to its page's leaf entry ------------------------------------------------------------ */
+
+static uint64_t root_key(enum mtrace_family family, uintptr_t address)
+{
+	return (uint64_t)family << 23 | (address >> 24 & 0x7fffff);
+}
+
+/* The chunk's id of an address, 0 none. Root entries never change once set, so a miss at an empty one is final for
+   the caller: who inserted before has been ordered before us by the allocator. */
+static uint32_t find_chunk(uint64_t key)
+{
+	uint32_t at = (uint32_t)hash_mix(key);
+	for (uint32_t i = 0; i < MTRACE_LIVE_ROOT_ENTRIES; i++) {
+		uint64_t entry = atomic_load_explicit(root_at((at + i) & ROOT_MASK), memory_order_acquire); /* pairs: L3 */
+		if (!entry)
+			return 0;
+		if (entry >> 32 == key) {
+			uint32_t id = (uint32_t)entry;
+			return segment_id_ok(MTRACE_REGION_LIVE_CHUNKS, id, sizeof(struct mtrace_live_chunk)) ? id : 0;
+		}
+	}
+	return 0;
+}
+
+static __attribute__((cold, noinline)) uint32_t make_chunk(uint64_t key)
+{
+	uint64_t id = segment_reserve(MTRACE_REGION_LIVE_CHUNKS, 1);
+	if (id > UINT32_MAX)
+		return 0;
+	uint32_t at = (uint32_t)hash_mix(key);
+	for (uint32_t i = 0; i < MTRACE_LIVE_ROOT_ENTRIES; i++) {
+		uint64_t entry = 0;
+		/* release: the chunk is committed (zero) before it is found (pairs: find_chunk) */
+		if (atomic_compare_exchange_strong_explicit(root_at((at + i) & ROOT_MASK), &entry, key << 32 | id,
+							    memory_order_release, memory_order_acquire))
+			return (uint32_t)id;
+		if (entry >> 32 == key)
+			return (uint32_t)entry;
+	}
+	return 0;
+}
+
+static atomic_word *leaf_of(enum mtrace_family family, uintptr_t address, bool make)
+{
+	uint64_t key = root_key(family, address);
+	uint32_t chunk = find_chunk(key);
+	if (unlikely(!chunk) && (!make || !(chunk = make_chunk(key))))
+		return NULL;
+	return &chunk_at(chunk)->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)];
+}
+
+static struct mtrace_live_line *line_of(uint64_t leaf, uintptr_t address)
+{
+	uint64_t id = MTRACE_LEAF_LINE(leaf) + ((uint64_t)granule_of(address) * MTRACE_LEAF_LINES(leaf) >> 9);
+	return segment_id_ok(MTRACE_REGION_LIVE_LINES, id, sizeof(struct mtrace_live_line)) ? line_at(id) : NULL;
+}
+
+/* The page's next leaf entry word, NULL none. */
+static atomic_word *next_leaf(uint64_t leaf)
+{
+	uint32_t id = MTRACE_LEAF_NEXT(leaf);
+	if (likely(!id) || !segment_id_ok(MTRACE_REGION_LIVE_LEAVES, id, sizeof(uint64_t)))
+		return NULL;
+	return extra_leaf_at(id);
+}
+
+/* ---- slots ----------------------------------------------------------------------------------------- */
+
+struct slot {
+	atomic_word *word;
+	_Atomic uint32_t *side;
+	uint64_t value;
+};
+
+/* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found;
+   *last is the last leaf entry of the chain. */
+static bool find_slot(atomic_word *leaf, uintptr_t address, struct slot *found, struct slot *empty, atomic_word **last)
+{
+	uint32_t granule = granule_of(address);
+	for (int chain = 0; leaf && chain < CHAIN_MOST; chain++) {
+		uint64_t entry = atomic_load_explicit(leaf, memory_order_acquire); /* pairs: L3 */
+		struct mtrace_live_line *line = entry ? line_of(entry, address) : NULL;
+		*last = leaf;
+		if (!line)
+			return false;
+		for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+			uint64_t value = atomic_load_explicit(&line->word[i], memory_order_acquire);
+			if (value && MTRACE_SLOT_GRANULE(value) == granule) {
+				*found = (struct slot){&line->word[i], &line->side[i], value};
+				return true;
+			}
+			if (!value && empty && !empty->word)
+				*empty = (struct slot){&line->word[i], &line->side[i], 0};
+		}
+		leaf = next_leaf(entry);
+	}
+	return false;
+}
+
+/* How many lines for a page whose first block has this size: as many as blocks of that size need, by glibc's
+   rounding (16 bytes, a word of header, 32 at least). */
+static uint32_t predict_lines(uint64_t size)
+{
+	uint64_t stride = size < 24 ? 32 : (size + 8 + 15) & ~15ull;
+	uint64_t blocks = stride >= 4096 ? 1 : 4096 / stride + 1;
+	return (uint32_t)((blocks + MTRACE_LIVE_SLOTS - 1) / MTRACE_LIVE_SLOTS);
+}
+
+/* A second leaf follows when the prediction was wrong: larger, so that the chain stays short. */
+static uint64_t new_leaf(uint32_t lines)
+{
+	uint64_t first = segment_reserve(MTRACE_REGION_LIVE_LINES, lines);
+	return first > UINT32_MAX ? 0 : (uint64_t)lines << 32 | first;
+}
+
+/* Gives the page its first leaf, or hangs another behind *last. Losing the race to another thread is success. */
+static bool add_leaf(atomic_word *last, uint64_t size)
+{
+	uint64_t entry = atomic_load_explicit(last, memory_order_acquire);
+	uint32_t lines = predict_lines(size), doubled = MTRACE_LEAF_LINES(entry) * 2;
+	if (entry && lines < doubled)
+		lines = doubled < LINES_MOST ? doubled : LINES_MOST;
+	uint64_t leaf = new_leaf(lines);
+	if (!leaf)
+		return false;
+	if (!entry) { /* release: the lines are committed (zero) before they are found */
+		atomic_compare_exchange_strong_explicit(last, &entry, leaf, memory_order_release, memory_order_relaxed);
+		return true;
+	}
+	if (MTRACE_LEAF_NEXT(entry))
+		return true;
+	uint64_t id = segment_reserve(MTRACE_REGION_LIVE_LEAVES, 1);
+	if (id >= 1u << 24)
+		return false;
+	atomic_store_explicit(extra_leaf_at((uint32_t)id), leaf, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(last, &entry, entry | id << 40, memory_order_release, memory_order_relaxed);
+	return true;
+}
+
+static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
+{
+	if (!atomic_compare_exchange_strong_explicit(slot->word, &slot->value, word, memory_order_acq_rel,
+						     memory_order_acquire))
+		return false;
+	atomic_store_explicit(slot->side, side, memory_order_relaxed); /* L4 */
+	return true;
+}
+
+/* ---- verbs ----------------------------------------------------------------------------------------- */
+
+enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
+			     struct live_block *old)
+{
+	atomic_word *first = leaf_of(family, address, true), *last = first;
+	uint64_t word = make_word(address, block);
+	if (!first)
+		return LIVE_FULL;
+	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_store(huge_key(family, address), block->size);
+	for (int tries = 0; tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
+		struct slot found, empty = {NULL, NULL, 0};
+		if (unlikely(find_slot(first, address, &found, &empty, &last))) {
+			read_block(huge_key(family, address), found.value,
+				   atomic_load_explicit(found.side, memory_order_relaxed), old);
+			bool moved = found.value & MTRACE_SLOT_MOVING;
+			if (set_slot(&found, word, make_side(block)))
+				return moved ? LIVE_DONE : LIVE_REPLACED;
+		} else if (likely(empty.word)) {
+			if (likely(set_slot(&empty, word, make_side(block))))
+				return LIVE_DONE;
+		} else if (!add_leaf(last, block->size)) {
+			return LIVE_FULL;
+		}
+	}
+	return LIVE_FULL;
+}
+
+bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old)
+{
+	atomic_word *first = leaf_of(family, address, false), *last;
+	struct slot found;
+	if (!first || !find_slot(first, address, &found, NULL, &last))
+		return false;
+	read_block(huge_key(family, address), found.value, atomic_load_explicit(found.side, memory_order_relaxed), old);
+	if (unlikely(old->size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_clear(huge_key(family, address));
+	return atomic_compare_exchange_strong_explicit(found.word, &found.value, 0, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+static uint32_t side_with_thread(uint32_t side, uint32_t thread)
+{
+	return (side & 0xffff0000u) | thread;
+}
+
+/* The tag first, then the bit: whoever sees the bit and our id sees our move. */
+bool live_begin_move(enum mtrace_family family, uintptr_t address, uint32_t thread, struct live_move *move)
+{
+	atomic_word *first = leaf_of(family, address, false), *last;
+	struct slot found;
+	if (!first || !find_slot(first, address, &found, NULL, &last))
+		return false;
+	move->word = found.word;
+	move->side = found.side;
+	move->key = huge_key(family, address);
+	move->tagged = found.value | MTRACE_SLOT_MOVING;
+	move->old_side = atomic_load_explicit(found.side, memory_order_relaxed);
+	read_block(huge_key(family, address), found.value, move->old_side, &move->old);
+	atomic_store_explicit(found.side, side_with_thread(move->old_side, thread), memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(found.word, &found.value, move->tagged, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
+/* An equal word may be another thread's move of another block at the same address: its side bears that thread. */
+static bool still_ours(const struct live_move *move, uint32_t thread)
+{
+	return MTRACE_SIDE_THREAD(atomic_load_explicit(move->side, memory_order_acquire)) == thread;
+}
+
+bool live_move_in_place(const struct live_move *move, const struct live_block *block)
+{
+	struct slot slot = {move->word, move->side, move->tagged};
+	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_store(move->key, block->size);
+	else if (unlikely(move->old.size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_clear(move->key);
+	return set_slot(&slot, make_word(move->key & 4095, block), make_side(block));
+}
+
+void live_end_move(const struct live_move *move, uint32_t thread)
+{
+	uint64_t tagged = move->tagged;
+	if (!still_ours(move, thread))
+		return;
+	if (unlikely(move->old.size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_clear(move->key);
+	atomic_compare_exchange_strong_explicit(move->word, &tagged, 0, memory_order_acq_rel, memory_order_relaxed);
+}
+
+void live_cancel_move(const struct live_move *move, uint32_t thread)
+{
+	uint64_t tagged = move->tagged;
+	if (!still_ours(move, thread))
+		return;
+	atomic_store_explicit(move->side, move->old_side, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(move->word, &tagged, tagged & ~MTRACE_SLOT_MOVING, memory_order_acq_rel,
+						memory_order_relaxed);
+}

@@ -1,0 +1,84 @@
+#include "modules.h"
+
+#include <string.h>
+
+#include "segment.h"
+
+static struct mtrace_module *module_at(uint64_t id)
+{
+	return (struct mtrace_module *)(void *)segment.base[MTRACE_REGION_MODULES] + id;
+}
+
+static const char *string_at(uint32_t offset)
+{
+	return segment.base[MTRACE_REGION_STRINGS] + offset;
+}
+
+/* The executable has no name in the loader's list. */
+static const char *path_of(const struct plat_object *object)
+{
+	return object->path && object->path[0] ? object->path : segment.info->exe;
+}
+
+static uint32_t kept_build_id_bytes(const struct plat_object *object)
+{
+	uint32_t most = sizeof module_at(0)->build_id;
+	return object->build_id ? (object->build_id_bytes < most ? object->build_id_bytes : most) : 0;
+}
+
+static bool is_same(const struct mtrace_module *m, const struct plat_object *object)
+{
+	uint32_t bytes = kept_build_id_bytes(object);
+	return m->build_id_bytes == bytes && !memcmp(m->build_id, object->build_id ? object->build_id : m->build_id, bytes) &&
+	       segment_id_ok(MTRACE_REGION_STRINGS, m->path, 1) && !strcmp(string_at(m->path), path_of(object));
+}
+
+static uint64_t module_count(void)
+{
+	uint64_t used = atomic_load_explicit(&segment.used[MTRACE_REGION_MODULES], memory_order_relaxed);
+	while (used > 1 && !segment_has(MTRACE_REGION_MODULES, used * sizeof(struct mtrace_module)))
+		used--;
+	return used;
+}
+
+static uint32_t find_module(const struct plat_object *object)
+{
+	uint64_t count = module_count();
+	for (uint64_t id = 1; id < count; id++)
+		if (atomic_load_explicit(&module_at(id)->ready, memory_order_acquire) && is_same(module_at(id), object))
+			return (uint32_t)id;
+	return 0;
+}
+
+static uint32_t keep_string(const char *text)
+{
+	uint64_t bytes = strlen(text) + 1;
+	uint64_t at = segment_reserve(MTRACE_REGION_STRINGS, bytes);
+	if (at > UINT32_MAX)
+		return 0;
+	memcpy(segment.base[MTRACE_REGION_STRINGS] + at, text, bytes);
+	return (uint32_t)at;
+}
+
+/* Two threads may make the same module at once: readers join equal ones by path and build-id. */
+uint32_t modules_of(const struct plat_object *object)
+{
+	uint32_t known = find_module(object);
+	if (known)
+		return known;
+	uint64_t id = segment_reserve(MTRACE_REGION_MODULES, 1);
+	if (id > UINT32_MAX) {
+		segment_count(MTRACE_COUNTER_drop_modules_full);
+		return 0;
+	}
+	struct mtrace_module *m = module_at(id);
+	m->path = keep_string(path_of(object));
+	m->start = object->start;
+	m->end = object->end;
+	m->bias = object->bias;
+	m->build_id_bytes = (uint8_t)kept_build_id_bytes(object);
+	if (object->build_id)
+		memcpy(m->build_id, object->build_id, m->build_id_bytes);
+	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: find_module, readers */
+	return (uint32_t)id;
+}

@@ -1,0 +1,17 @@
+/*
+ * modules: the loaded objects that frames lie in, once per (path, build-id), so that a library unloaded and loaded
+ * elsewhere is one module and another library at the same address is not. Called by the tracker for a pc it has not
+ * seen; the caller has a frame in the object, so the object's memory and name stay while we read them.
+ * Lock-free, async-signal-safe; linear in the number of modules (tens to hundreds; only on a new pc). Bound: 29 000.
+ */
+#ifndef MTRACE_MODULES_H
+#define MTRACE_MODULES_H
+
+#include <stdint.h>
+
+#include "plat.h"
+
+/* The id of the object's module; 0 when the table is full. */
+uint32_t modules_of(const struct plat_object *object);
+
+#endif

@@ -1,0 +1,525 @@
+/*
+ * plat_linux: memory, files, identity, time and limits of the host, by raw system calls.
+ *
+ * Raw because a hook must leave errno alone, must not meet a cancellation point, and must not call back into an
+ * interposed name. arm64 needs only another body of `sys6`.
+ */
+#include "plat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#if defined(__x86_64__)
+static long sys6(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result;
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+#else
+#error "plat_linux.c: sys6 is missing for this processor"
+#endif
+
+#define SYS(number, ...) SYS_PICK(__VA_ARGS__, 6, 5, 4, 3, 2, 1)(number, __VA_ARGS__)
+#define SYS_PICK(a, b, c, d, e, f, n, ...) SYS_##n
+#define SYS_1(n, a) sys6(n, (long)(a), 0, 0, 0, 0, 0)
+#define SYS_2(n, a, b) sys6(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYS_3(n, a, b, c) sys6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYS_4(n, a, b, c, d) sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYS_5(n, a, b, c, d, e) sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define SYS_6(n, a, b, c, d, e, f) sys6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+static bool is_error(long result)
+{
+	return (unsigned long)result > -4096UL;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+void *plat_map_private(size_t bytes)
+{
+	long p = SYS(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (is_error(p))
+		return NULL;
+	SYS(SYS_madvise, p, bytes, MADV_DONTDUMP);
+	return (void *)p;
+}
+
+void plat_unmap(void *p, size_t bytes)
+{
+	SYS(SYS_munmap, p, bytes);
+}
+
+int plat_wipe_on_fork(void *p, size_t bytes)
+{
+	return (int)SYS(SYS_madvise, p, bytes, MADV_WIPEONFORK);
+}
+
+/* The kernel reads 8 bytes from `set` before it looks at `how`: EFAULT when it cannot, EINVAL when it could. Allowed
+   by every seccomp profile that lets libc block signals. */
+bool plat_readable(uintptr_t address)
+{
+	return SYS(SYS_rt_sigprocmask, ~0, address & ~7UL, 0, 8) != -EFAULT;
+}
+
+int plat_map_segment(int fd, size_t bytes, void **base)
+{
+	long p = SYS(SYS_mmap, 0, bytes, PROT_NONE, MAP_SHARED, fd, 0);
+	if (is_error(p))
+		return (int)p;
+	SYS(SYS_madvise, p, bytes, MADV_DONTDUMP);
+	long error = SYS(SYS_madvise, p, bytes, MADV_DONTFORK);
+	if (is_error(error)) {
+		plat_unmap((void *)p, bytes);
+		return (int)error;
+	}
+	*base = (void *)p;
+	return 0;
+}
+
+int plat_commit(void *p, size_t bytes)
+{
+	long error = SYS(SYS_mprotect, p, bytes, PROT_READ | PROT_WRITE);
+	if (is_error(error))
+		return (int)error;
+	do {
+		error = SYS(SYS_madvise, p, bytes, MADV_POPULATE_WRITE);
+	} while (error == -EINTR || error == -EAGAIN);
+	if (!is_error(error))
+		return 0;
+	SYS(SYS_mprotect, p, bytes, PROT_NONE);
+	return (int)error;
+}
+
+int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes)
+{
+	uint64_t found_device = 0, found_inode = 0;
+	int fd = plat_open(path, O_RDWR | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	plat_file_identity(fd, &found_device, &found_inode);
+	long error = -ESTALE;
+	if (found_device == device && found_inode == inode)
+		error = SYS(SYS_fallocate, fd, 0, offset, bytes);
+	plat_close(fd);
+	return is_error(error) ? (int)error : (int)SYS(SYS_mprotect, p, bytes, PROT_READ | PROT_WRITE);
+}
+
+void *plat_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset)
+{
+	long p = SYS(SYS_mmap, address, bytes, protection, flags, fd, offset);
+	return is_error(p) ? MAP_FAILED : (void *)p;
+}
+
+int plat_munmap(void *address, size_t bytes)
+{
+	return is_error(SYS(SYS_munmap, address, bytes)) ? -1 : 0;
+}
+
+void plat_exit(int status)
+{
+	for (;;)
+		SYS(SYS_exit_group, status);
+}
+
+/* ---- files ----------------------------------------------------------------------------------------- */
+
+int plat_open(const char *path, int flags, int mode)
+{
+	return (int)SYS(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode);
+}
+
+int plat_close(int fd)
+{
+	return (int)SYS(SYS_close, fd);
+}
+
+long plat_read(int fd, void *buffer, size_t bytes)
+{
+	long n;
+	do {
+		n = SYS(SYS_read, fd, buffer, bytes);
+	} while (n == -EINTR);
+	return n;
+}
+
+long plat_write(int fd, const void *buffer, size_t bytes)
+{
+	return SYS(SYS_write, fd, buffer, bytes);
+}
+
+long plat_read_at(int fd, void *buffer, size_t bytes, uint64_t offset)
+{
+	return SYS(SYS_pread64, fd, buffer, bytes, offset);
+}
+
+long plat_write_at(int fd, const void *buffer, size_t bytes, uint64_t offset)
+{
+	return SYS(SYS_pwrite64, fd, buffer, bytes, offset);
+}
+
+void plat_file_identity(int fd, uint64_t *device, uint64_t *inode)
+{
+	struct stat st;
+	if (is_error(SYS(SYS_fstat, fd, &st)))
+		return;
+	*device = st.st_dev;
+	*inode = st.st_ino;
+}
+
+int plat_truncate_fd(int fd, uint64_t bytes)
+{
+	return (int)SYS(SYS_ftruncate, fd, bytes);
+}
+
+int plat_unlink(const char *path)
+{
+	return (int)SYS(SYS_unlink, path);
+}
+
+long plat_readlink(const char *path, char *buffer, size_t bytes)
+{
+	long n = SYS(SYS_readlink, path, buffer, bytes - 1);
+	buffer[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+long plat_read_file(const char *path, char *buffer, size_t bytes)
+{
+	buffer[0] = 0;
+	int fd = plat_open(path, O_RDONLY | O_NOCTTY, 0);
+	if (fd < 0)
+		return fd;
+	long total = 0, n;
+	while ((size_t)total < bytes - 1 && (n = plat_read(fd, buffer + total, bytes - 1 - (size_t)total)) > 0)
+		total += n;
+	plat_close(fd);
+	buffer[total] = 0;
+	return total;
+}
+
+int plat_lock_shared_fd(int fd)
+{
+	return (int)SYS(SYS_flock, fd, LOCK_EX | LOCK_NB);
+}
+
+bool plat_is_locked(const char *path)
+{
+	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	bool locked = SYS(SYS_flock, fd, LOCK_SH | LOCK_NB) == -EAGAIN;
+	plat_close(fd);
+	return locked;
+}
+
+bool plat_is_memory_dir(const char *path)
+{
+	struct statfs fs;
+	if (is_error(SYS(SYS_statfs, path, &fs)))
+		return false;
+	return (uint32_t)fs.f_type == TMPFS_MAGIC || (uint32_t)fs.f_type == RAMFS_MAGIC;
+}
+
+bool plat_writable_dir(const char *path)
+{
+	return !is_error(SYS(SYS_faccessat, AT_FDCWD, path, W_OK | X_OK));
+}
+
+uint64_t plat_free_bytes(const char *path)
+{
+	struct statfs fs;
+	if (is_error(SYS(SYS_statfs, path, &fs)))
+		return 0;
+	return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+}
+
+uint64_t plat_namespace_inode(const char *path)
+{
+	struct stat st;
+	return is_error(SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0)) ? 0 : st.st_ino;
+}
+
+bool plat_is_own_file(const char *path)
+{
+	struct stat st;
+	return !is_error(SYS(SYS_newfstatat, AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW)) && S_ISREG(st.st_mode) &&
+	       st.st_uid == (uid_t)SYS(SYS_geteuid, 0);
+}
+
+struct kernel_dirent {
+	uint64_t inode;
+	int64_t offset;
+	unsigned short bytes;
+	unsigned char type;
+	char name[];
+};
+
+int plat_list_dir(const char *path, bool (*visit)(const char *name, void *context), void *context)
+{
+	char buffer[2048] __attribute__((aligned(8)));
+	int fd = plat_open(path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	bool more = true;
+	long n;
+	while (more && (n = SYS(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+		for (long at = 0; more && at < n;) {
+			const struct kernel_dirent *entry = (const struct kernel_dirent *)(const void *)(buffer + at);
+			more = visit(entry->name, context);
+			at += entry->bytes;
+		}
+	}
+	plat_close(fd);
+	return 0;
+}
+
+/* ---- identity, time, limits ---------------------------------------------------------------------------- */
+
+uint32_t plat_pid(void)
+{
+	return (uint32_t)SYS(SYS_getpid, 0);
+}
+
+uint32_t plat_parent_pid(void)
+{
+	return (uint32_t)SYS(SYS_getppid, 0);
+}
+
+uint32_t plat_tid(void)
+{
+	return (uint32_t)SYS(SYS_gettid, 0);
+}
+
+bool plat_thread_alive(uint32_t pid, uint32_t tid)
+{
+	return SYS(SYS_tgkill, pid, tid, 0) != -ESRCH;
+}
+
+static char *append_text(char *at, const char *end, const char *text)
+{
+	while (*text && at < end)
+		*at++ = *text++;
+	*at = 0;
+	return at;
+}
+
+static char *append_number(char *at, const char *end, uint64_t value)
+{
+	char digits[24];
+	char *digit = digits + sizeof digits - 1;
+	*digit = 0;
+	do {
+		*--digit = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	return append_text(at, end, digit);
+}
+
+/* The command name may hold blanks and brackets: field 3 begins after the last ')'. */
+uint64_t plat_start_time(uint32_t pid)
+{
+	char path[32], text[1024];
+	const char *path_end = path + sizeof path - 1;
+	append_text(append_number(append_text(path, path_end, "/proc/"), path_end, pid), path_end, "/stat");
+	if (plat_read_file(path, text, sizeof text) <= 0)
+		return 0;
+	const char *at = strrchr(text, ')');
+	if (!at)
+		return 0;
+	for (int field = 2; field < 22 && *at; at++)
+		field += *at == ' ';
+	uint64_t value = 0;
+	for (; *at >= '0' && *at <= '9'; at++)
+		value = value * 10 + (uint64_t)(*at - '0');
+	return value;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t plat_wall_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t plat_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t plat_mono_coarse_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+bool plat_secure_exec(void)
+{
+	return getauxval(AT_SECURE) != 0;
+}
+
+bool plat_libc_ready(void)
+{
+	return environ != NULL;
+}
+
+const char *plat_env(const char *name)
+{
+	size_t length = strlen(name);
+	for (char **entry = environ; entry && *entry; entry++)
+		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
+			return *entry + length + 1;
+	return NULL;
+}
+
+static uint64_t limit_of(int resource)
+{
+	struct rlimit64 limit;
+	if (is_error(SYS(SYS_prlimit64, 0, resource, 0, &limit)))
+		return UINT64_MAX;
+	return limit.rlim_cur; /* RLIM64_INFINITY is UINT64_MAX */
+}
+
+uint64_t plat_file_size_limit(void)
+{
+	return limit_of(RLIMIT_FSIZE);
+}
+
+uint64_t plat_stack_limit(void)
+{
+	return limit_of(RLIMIT_STACK);
+}
+
+static uint64_t parse_number(const char *text)
+{
+	uint64_t value = 0;
+	while (*text == ' ' || *text == '\t')
+		text++;
+	if (*text < '0' || *text > '9')
+		return UINT64_MAX; /* "max" */
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	return value;
+}
+
+uint64_t plat_address_space_left(void)
+{
+	uint64_t limit = limit_of(RLIMIT_AS);
+	if (limit == UINT64_MAX)
+		return limit;
+	char text[256];
+	if (plat_read_file("/proc/self/statm", text, sizeof text) <= 0)
+		return limit / 2;
+	uint64_t used = parse_number(text) * 4096;
+	return used < limit ? limit - used : 0;
+}
+
+static uint64_t number_in_file(const char *dir, const char *cgroup, const char *name)
+{
+	char path[512], text[64];
+	const char *end = path + sizeof path - 1;
+	append_text(append_text(append_text(path, end, dir), end, cgroup), end, name);
+	return plat_read_file(path, text, sizeof text) > 0 ? parse_number(text) : UINT64_MAX;
+}
+
+/* The process's own cgroup v2 directory below the mount; "" at the root and in a cgroup namespace of its own. */
+static void own_cgroup(char *path, size_t bytes)
+{
+	char text[1024];
+	path[0] = 0;
+	if (plat_read_file("/proc/self/cgroup", text, sizeof text) <= 0)
+		return;
+	const char *line = strstr(text, "0::");
+	if (!line || (line != text && line[-1] != '\n'))
+		return;
+	line += 3;
+	size_t length = strcspn(line, "\n");
+	if (length <= 1 || length >= bytes)
+		return;
+	memcpy(path, line, length);
+	path[length] = 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t cgroup_value(const char *v2, const char *v1)
+{
+	char cgroup[256];
+	own_cgroup(cgroup, sizeof cgroup);
+	uint64_t own = number_in_file("/sys/fs/cgroup", cgroup, v2);
+	uint64_t root = number_in_file("/sys/fs/cgroup", "", v2);
+	return least(least(own, root), number_in_file("/sys/fs/cgroup/memory", "", v1));
+}
+
+static uint64_t meminfo(const char *field)
+{
+	char text[512];
+	plat_read_file("/proc/meminfo", text, sizeof text);
+	const char *at = strstr(text, field);
+	uint64_t kib = at ? parse_number(at + strlen(field)) : UINT64_MAX;
+	return kib == UINT64_MAX ? UINT64_MAX : kib * 1024;
+}
+
+uint64_t plat_memory_limit(void)
+{
+	return least(cgroup_value("/memory.max", "/memory.limit_in_bytes"), meminfo("MemTotal:"));
+}
+
+uint64_t plat_memory_headroom(void)
+{
+	uint64_t limit = cgroup_value("/memory.max", "/memory.limit_in_bytes");
+	uint64_t used = cgroup_value("/memory.current", "/memory.usage_in_bytes");
+	uint64_t left = limit == UINT64_MAX || used == UINT64_MAX ? UINT64_MAX : limit > used ? limit - used : 0;
+	return least(left, meminfo("MemAvailable:"));
+}
+
+void plat_thread_name(char name[16])
+{
+	memset(name, 0, 16);
+	SYS(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
+}
+
+extern void *__libc_stack_end;
+
+uintptr_t plat_stack_top_main(void)
+{
+	/* Arguments and environment lie above; whoever walks never needs them. */
+	return ((uintptr_t)__libc_stack_end + 4095) & ~(uintptr_t)4095;
+}
+
+uintptr_t plat_thread_pointer(void)
+{
+	return (uintptr_t)__builtin_thread_pointer();
+}

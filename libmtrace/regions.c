@@ -1,0 +1,254 @@
+#include "regions.h"
+
+#include <string.h>
+
+#include "segment.h"
+
+#define LOG_MASK (MTRACE_RANGE_LOG_ENTRIES - 1)
+static_assert((MTRACE_RANGE_LOG_ENTRIES & LOG_MASK) == 0, "the log is indexed by a mask");
+
+static uint64_t copy_sequence[2]; /* what each copy has; written by the applier only, zero in a new segment */
+
+static struct mtrace_range_table *table(void)
+{
+	return (struct mtrace_range_table *)(void *)segment.base[MTRACE_REGION_RANGES];
+}
+
+static struct mtrace_range *copy_at(uint32_t index)
+{
+	return (struct mtrace_range *)(table() + 1) + (size_t)index * MTRACE_RANGES_MAX;
+}
+
+static struct mtrace_range_op *op_at(uint64_t sequence)
+{
+	return (struct mtrace_range_op *)(void *)segment.base[MTRACE_REGION_RANGE_LOG] + (sequence & LOG_MASK);
+}
+
+bool regions_init(void)
+{
+	copy_sequence[0] = copy_sequence[1] = 0;
+	return segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table)) &&
+	       segment_ensure(MTRACE_REGION_RANGE_LOG, sizeof(struct mtrace_range_op));
+}
+
+/* ---- one copy of the map ------------------------------------------------------------------------------- */
+
+struct map {
+	struct mtrace_range *at;
+	uint32_t count;
+	uint32_t index; /* which copy */
+};
+
+/* The first range that ends after `address`. */
+static uint32_t first_after(const struct map *m, uint64_t address)
+{
+	uint32_t low = 0, high = m->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (m->at[middle].end > address)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* Copy 1 lies behind the whole of copy 0, so its first range commits both. */
+static bool has_room(const struct map *m)
+{
+	uint64_t ranges = (uint64_t)m->index * MTRACE_RANGES_MAX + m->count + 1;
+	if (m->count < MTRACE_RANGES_MAX &&
+	    segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table) + ranges * sizeof(struct mtrace_range)))
+		return true;
+	segment_count(MTRACE_COUNTER_drop_ranges_full);
+	return false;
+}
+
+static void insert_at(struct map *m, uint32_t i, const struct mtrace_range *range)
+{
+	if (!has_room(m))
+		return;
+	memmove(&m->at[i + 1], &m->at[i], (m->count - i) * sizeof *m->at);
+	m->at[i] = *range;
+	m->count++;
+}
+
+static void remove_span(struct map *m, uint32_t first, uint32_t last)
+{
+	memmove(&m->at[first], &m->at[last], (m->count - last) * sizeof *m->at);
+	m->count -= last - first;
+}
+
+/* Makes `address` a border: a range across it becomes two. */
+static void split(struct map *m, uint64_t address)
+{
+	uint32_t i = first_after(m, address);
+	if (i == m->count || m->at[i].start >= address)
+		return;
+	struct mtrace_range right = m->at[i];
+	right.start = address;
+	m->at[i].end = address;
+	insert_at(m, i + 1, &right);
+}
+
+/* Everything in [start, end) goes. */
+static void clear(struct map *m, uint64_t start, uint64_t end)
+{
+	split(m, start);
+	split(m, end);
+	uint32_t first = first_after(m, start), last = first;
+	while (last < m->count && m->at[last].start < end)
+		last++;
+	remove_span(m, first, last);
+}
+
+static void apply_map(struct map *m, const struct mtrace_range_op *op)
+{
+	struct mtrace_range range = {.start = op->start, .end = op->end, .row = op->row, .tick = op->tick,
+				     .thread_flags = op->thread << 16 | (op->flags & 0xffff)};
+	clear(m, op->start, op->end);
+	insert_at(m, first_after(m, op->start), &range);
+}
+
+static void apply_move_begin(struct map *m, const struct mtrace_range_op *op)
+{
+	split(m, op->start);
+	split(m, op->end);
+	for (uint32_t i = first_after(m, op->start); i < m->count && m->at[i].start < op->end; i++)
+		m->at[i].token = op->token;
+}
+
+static void apply_move_end(struct map *m, const struct mtrace_range_op *op)
+{
+	bool moved = op->start != op->end;
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < m->count; i++) {
+		if (m->at[i].token == op->token && moved)
+			continue;
+		m->at[kept] = m->at[i];
+		if (m->at[kept].token == op->token)
+			m->at[kept].token = 0;
+		kept++;
+	}
+	m->count = kept;
+	if (moved)
+		apply_map(m, op);
+}
+
+static void apply(struct map *m, const struct mtrace_range_op *op)
+{
+	switch (op->op) {
+	case MTRACE_RANGE_MAP: apply_map(m, op); break;
+	case MTRACE_RANGE_UNMAP: clear(m, op->start, op->end); break;
+	case MTRACE_RANGE_MOVE_BEGIN: apply_move_begin(m, op); break;
+	case MTRACE_RANGE_MOVE_END: apply_move_end(m, op); break;
+	default: break;
+	}
+}
+
+/* ---- applying ---------------------------------------------------------------------------------------- */
+
+static bool is_committed(uint64_t sequence)
+{
+	return segment_has(MTRACE_REGION_RANGE_LOG, ((sequence & LOG_MASK) + 1) * sizeof(struct mtrace_range_op)) &&
+	       atomic_load_explicit(&op_at(sequence)->commit, memory_order_acquire) == sequence + 1; /* pairs: append */
+}
+
+/* Brings the copy that is not current up to date and makes it current. */
+static void apply_committed(void)
+{
+	struct mtrace_range_table *t = table();
+	uint32_t index = 1 - (uint32_t)(atomic_load_explicit(&t->current, memory_order_relaxed) & 1);
+	uint32_t count = t->count[index] < MTRACE_RANGES_MAX ? t->count[index] : MTRACE_RANGES_MAX;
+	struct map m = {.at = copy_at(index), .count = count, .index = index};
+	uint64_t sequence = copy_sequence[index];
+	for (; is_committed(sequence); sequence++)
+		apply(&m, op_at(sequence));
+	t->count[index] = m.count;
+	copy_sequence[index] = sequence;
+	atomic_store_explicit(&t->current, sequence << 1 | index, memory_order_release); /* G3; pairs: tools */
+	uint64_t other = copy_sequence[1 - index];
+	atomic_store_explicit(&t->retired, other < sequence ? other : sequence, memory_order_release); /* G1 */
+}
+
+static bool has_work(void)
+{
+	return is_committed(atomic_load_explicit(&table()->current, memory_order_acquire) >> 1);
+}
+
+/* Nobody's committed operation stays behind: the holder looks again after letting go. */
+static void apply_log(void)
+{
+	struct mtrace_range_table *t = table();
+	for (int rounds = 0; rounds < 64 && has_work(); rounds++) {
+		uint32_t nobody = 0;
+		if (!atomic_compare_exchange_strong_explicit(&t->applier, &nobody, plat_tid(), memory_order_acquire,
+							     memory_order_relaxed))
+			return;
+		apply_committed();
+		atomic_store_explicit(&t->applier, 0, memory_order_release); /* pairs: the acquire above */
+	}
+}
+
+/* The next sequence number, or UINT64_MAX when the log is full. */
+static uint64_t reserve(void)
+{
+	struct mtrace_range_table *t = table();
+	uint64_t next = atomic_load_explicit(&t->next, memory_order_relaxed);
+	for (;;) {
+		uint64_t retired = atomic_load_explicit(&t->retired, memory_order_acquire); /* pairs: G1 */
+		uint64_t end = ((next & LOG_MASK) + 1) * sizeof(struct mtrace_range_op);
+		if (next - retired >= MTRACE_RANGE_LOG_ENTRIES || !segment_ensure(MTRACE_REGION_RANGE_LOG, end))
+			return UINT64_MAX;
+		if (atomic_compare_exchange_weak_explicit(&t->next, &next, next + 1, memory_order_relaxed,
+							  memory_order_relaxed))
+			return next;
+	}
+}
+
+static void append(const struct mtrace_range_op *op)
+{
+	uint64_t sequence = reserve();
+	if (sequence == UINT64_MAX) {
+		segment_count(MTRACE_COUNTER_drop_ranges_full);
+		return;
+	}
+	struct mtrace_range_op *slot = op_at(sequence);
+	slot->start = op->start;
+	slot->end = op->end;
+	slot->row = op->row;
+	slot->tick = op->tick;
+	slot->op = op->op;
+	slot->token = op->token;
+	slot->thread = op->thread;
+	slot->flags = op->flags;
+	atomic_store_explicit(&slot->commit, sequence + 1, memory_order_release); /* pairs: is_committed, tools */
+	apply_log();
+}
+
+/* ---- verbs ----------------------------------------------------------------------------------------- */
+
+void regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick, uint32_t flags)
+{
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MAP, .start = start, .end = end, .row = row, .thread = thread,
+					 .tick = tick, .flags = flags});
+}
+
+void regions_unmap(uintptr_t start, uintptr_t end)
+{
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_UNMAP, .start = start, .end = end});
+}
+
+uint32_t regions_begin_move(uintptr_t start, uintptr_t end)
+{
+	static _Atomic uint32_t tokens;
+	uint32_t token = atomic_fetch_add_explicit(&tokens, 1, memory_order_relaxed) | 0x80000000u;
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MOVE_BEGIN, .start = start, .end = end, .token = token});
+	return token;
+}
+
+void regions_end_move(uint32_t token, uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick)
+{
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MOVE_END, .start = start, .end = end, .token = token,
+					 .row = row, .thread = thread, .tick = tick});
+}

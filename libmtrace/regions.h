@@ -1,0 +1,44 @@
+/*
+ * regions: mapped address ranges with the stack that mapped them, a range map with overwrite semantics (MAP_FIXED over
+ * what exists is a JVM's normal case). Called by the tracker for mmap, munmap, mremap, brk.
+ *
+ * Operations go to a log, lock-free; one thread at a time applies them to the map, and nobody waits for it: who does
+ * not get the applier's word leaves, since the holder looks at the log again after letting go.
+ *
+ * Invariants
+ *   G1 next - retired <= MTRACE_RANGE_LOG_ENTRIES, so an entry is not overwritten before both copies have it.
+ *   G2 only the holder of `applier` writes a copy, and only the one that is not current.
+ *   G3 `current` names a copy that is complete up to its sequence.
+ *
+ *   field     writer            readers         ordering                          after kill -9
+ *   commit    reserving thread  applier, tools  release after the entry's fields  an entry not committed ends the replay
+ *   current   applier           tools           release after the copy            the old copy is whole
+ *   applier   CAS 0 -> tid      threads         acquire/release around applying   (a killed vfork child may leave it held:
+ *                                                                                 the log fills, drops are counted)
+ *
+ * Async-signal-safe. O(log n) to find, O(n) to shift; n is tens to thousands. Bound: 32 768 ranges, 4096 operations
+ * not yet applied; beyond that counted in drop_ranges_full.
+ */
+#ifndef MTRACE_REGIONS_H
+#define MTRACE_REGIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+
+bool regions_init(void);
+
+/* After the real mmap: [start, end) is row's now. flags: protection bits, MTRACE_RANGE_FILE. */
+void regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick, uint32_t flags);
+
+/* Before the real munmap. */
+void regions_unmap(uintptr_t start, uintptr_t end);
+
+/* Before the real mremap; the token for _end. */
+uint32_t regions_begin_move(uintptr_t start, uintptr_t end);
+
+/* After it: the pieces still bearing the token are gone and [start, end) is row's; start == end: it failed, all stays. */
+void regions_end_move(uint32_t token, uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick);
+
+#endif

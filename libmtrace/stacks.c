@@ -1,0 +1,221 @@
+#include "stacks.h"
+
+#include "splitlist.h"
+
+/* Live entries keep a row in 26 bits. */
+#define ROW_MOST ((1u << MTRACE_SLOT_ROW_BITS) - 1)
+#define FALLBACK_KINDS (MTRACE_KIND_THREAD + 1)
+
+static uint32_t marker_frames[MTRACE_MARKER_COUNT];
+static uint32_t fallback_rows[FALLBACK_KINDS][2]; /* TABLE_FULL, NO_STACK */
+
+static struct mtrace_frame *frame_at(uint32_t id)
+{
+	return (struct mtrace_frame *)(void *)segment.base[MTRACE_REGION_FRAMES] + id;
+}
+
+static struct mtrace_node *node_at(uint32_t id)
+{
+	return (struct mtrace_node *)(void *)segment.base[MTRACE_REGION_NODES] + id;
+}
+
+static struct mtrace_row *row_at(uint32_t id)
+{
+	return (struct mtrace_row *)(void *)segment.base[MTRACE_REGION_ROWS] + id;
+}
+
+/* ---- frames: a sentinel has kind NONE and its bucket as value ------------------------------------------ */
+
+static uint32_t frame_hash(uint32_t kind, uint32_t module, uint64_t value, uint32_t flags)
+{
+	return (uint32_t)hash_mix(value ^ (uint64_t)module << 40 ^ (uint64_t)kind << 60 ^ (uint64_t)flags << 56);
+}
+
+static _Atomic uint32_t *frame_link(uint32_t id)
+{
+	return &frame_at(id)->next;
+}
+
+static uint32_t frame_order(uint32_t id)
+{
+	const struct mtrace_frame *f = frame_at(id);
+	if (f->kind == MTRACE_FRAME_NONE)
+		return splitlist_sentinel_order((uint32_t)f->value);
+	return splitlist_order(frame_hash(f->kind, f->module, f->value, f->flags));
+}
+
+static void frame_make_sentinel(uint32_t id, uint32_t bucket)
+{
+	frame_at(id)->value = bucket;
+}
+
+static struct splitlist frames = {
+	.elements = MTRACE_REGION_FRAMES,
+	.buckets = MTRACE_REGION_FRAME_BUCKETS,
+	.element_bytes = sizeof(struct mtrace_frame),
+	.link = frame_link,
+	.order = frame_order,
+	.make_sentinel = frame_make_sentinel,
+};
+
+static bool frame_equals(const struct mtrace_frame *a, const struct mtrace_frame *b)
+{
+	return a->value == b->value && a->module == b->module && a->kind == b->kind && a->flags == b->flags;
+}
+
+static uint32_t new_frame(const struct mtrace_frame *want)
+{
+	uint64_t id = segment_reserve(MTRACE_REGION_FRAMES, 1);
+	if (id > UINT32_MAX)
+		return 0;
+	struct mtrace_frame *f = frame_at((uint32_t)id);
+	f->value = want->value;
+	f->module = want->module;
+	f->kind = want->kind;
+	f->flags = want->flags;
+	return (uint32_t)id;
+}
+
+uint32_t stacks_frame(enum mtrace_frame_kind kind, uint32_t module, uint64_t value, uint32_t flags)
+{
+	struct mtrace_frame want = {.value = value, .module = module, .kind = (uint16_t)kind, .flags = (uint16_t)flags};
+	uint32_t hash = frame_hash(kind, module, value, flags), order = splitlist_order(hash);
+	uint32_t from = splitlist_start(&frames, hash), made = 0;
+	for (;;) {
+		_Atomic uint32_t *link = frame_link(from);
+		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
+		if (next && !segment_id_ok(MTRACE_REGION_FRAMES, next, sizeof(struct mtrace_frame)))
+			return 0;
+		if (next && frame_equals(frame_at(next), &want))
+			return next;
+		if (next && frame_order(next) <= order) {
+			from = next;
+			continue;
+		}
+		if (!made && !(made = new_frame(&want)))
+			return 0;
+		atomic_store_explicit(frame_link(made), next, memory_order_relaxed);
+		if (atomic_compare_exchange_strong_explicit(link, &next, made, memory_order_release, memory_order_relaxed))
+			break;
+	}
+	splitlist_grow(&frames);
+	return made;
+}
+
+/* ---- nodes: a sentinel has frame 0 and its bucket in the parent's place ---------------------------------- */
+
+static uint32_t node_hash(uint64_t key)
+{
+	return (uint32_t)hash_mix(key);
+}
+
+static _Atomic uint32_t *node_link(uint32_t id)
+{
+	return &node_at(id)->next;
+}
+
+static uint32_t node_order(uint32_t id)
+{
+	uint64_t key = node_at(id)->key;
+	return (uint32_t)key ? splitlist_order(node_hash(key)) : splitlist_sentinel_order((uint32_t)(key >> 32));
+}
+
+static void node_make_sentinel(uint32_t id, uint32_t bucket)
+{
+	node_at(id)->key = (uint64_t)bucket << 32;
+}
+
+static struct splitlist nodes = {
+	.elements = MTRACE_REGION_NODES,
+	.buckets = MTRACE_REGION_NODE_BUCKETS,
+	.element_bytes = sizeof(struct mtrace_node),
+	.link = node_link,
+	.order = node_order,
+	.make_sentinel = node_make_sentinel,
+};
+
+static uint32_t new_node(uint64_t key)
+{
+	uint64_t id = segment_reserve(MTRACE_REGION_NODES, 1);
+	if (id > UINT32_MAX)
+		return 0;
+	node_at((uint32_t)id)->key = key;
+	return (uint32_t)id;
+}
+
+uint32_t stacks_node(uint32_t parent, uint32_t frame)
+{
+	uint64_t key = (uint64_t)parent << 32 | frame;
+	uint32_t hash = node_hash(key), order = splitlist_order(hash);
+	uint32_t from = splitlist_start(&nodes, hash), made = 0;
+	for (;;) {
+		_Atomic uint32_t *link = node_link(from);
+		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
+		if (next && !segment_id_ok(MTRACE_REGION_NODES, next, sizeof(struct mtrace_node)))
+			return 0;
+		if (next && node_at(next)->key == key)
+			return next;
+		if (next && node_order(next) <= order) {
+			from = next;
+			continue;
+		}
+		if (!made && !(made = new_node(key)))
+			return 0;
+		atomic_store_explicit(node_link(made), next, memory_order_relaxed);
+		if (atomic_compare_exchange_strong_explicit(link, &next, made, memory_order_release, memory_order_relaxed))
+			break;
+	}
+	splitlist_grow(&nodes);
+	return made;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------ */
+
+uint32_t stacks_row(uint32_t node, bool *made)
+{
+	struct mtrace_node *n = node_at(node);
+	uint32_t row = atomic_load_explicit(&n->row, memory_order_acquire);
+	if (likely(row))
+		return segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row : 0;
+	uint64_t id = segment_reserve(MTRACE_REGION_ROWS, 1);
+	if (id > ROW_MOST)
+		return 0;
+	row_at((uint32_t)id)->node = node;
+	/* release: the row knows its node before anybody finds it (pairs: the load above, and readers') */
+	*made = atomic_compare_exchange_strong_explicit(&n->row, &row, (uint32_t)id, memory_order_release,
+							memory_order_acquire);
+	return *made ? (uint32_t)id : row;
+}
+
+static uint32_t make_fallback(uint32_t kind, enum mtrace_marker marker)
+{
+	bool made;
+	uint32_t node = stacks_node(kind, marker_frames[marker]);
+	return node ? stacks_row(node, &made) : 0;
+}
+
+bool stacks_init(void)
+{
+	if (!splitlist_init(&frames) || !splitlist_init(&nodes))
+		return false;
+	for (uint32_t m = 1; m < MTRACE_MARKER_COUNT; m++)
+		if (!(marker_frames[m] = stacks_frame(MTRACE_FRAME_MARKER, 0, m, 0)))
+			return false;
+	for (uint32_t kind = 1; kind < FALLBACK_KINDS; kind++) {
+		fallback_rows[kind][0] = make_fallback(kind, MTRACE_MARKER_TABLE_FULL);
+		fallback_rows[kind][1] = make_fallback(kind, MTRACE_MARKER_NO_STACK);
+		if (!fallback_rows[kind][0] || !fallback_rows[kind][1])
+			return false;
+	}
+	return true;
+}
+
+uint32_t stacks_fallback_row(enum mtrace_kind kind, enum mtrace_marker marker)
+{
+	return fallback_rows[kind][marker == MTRACE_MARKER_NO_STACK];
+}
+
+uint32_t stacks_marker_frame(enum mtrace_marker marker)
+{
+	return marker_frames[marker];
+}

@@ -1,0 +1,33 @@
+/*
+ * stacks: every call stack once: frames interned by (kind, module, value), a trie of nodes (parent, frame), and a row
+ * of counts where a stack ends. Ids are 32-bit, append-only, never freed; readers in other processes need no lock.
+ * Lock-free, async-signal-safe. A lookup is a bucket, about two elements, and their cache lines.
+ * Bound: the segment's cap; when full, the path is cut at a node [table full] and counted, the bytes still count.
+ */
+#ifndef MTRACE_STACKS_H
+#define MTRACE_STACKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+
+/* Lays out the roots and the rows every kind falls back to. false: no room. */
+bool stacks_init(void);
+
+/* The frame's id, made when it is new; 0 when the table is full. */
+uint32_t stacks_frame(enum mtrace_frame_kind kind, uint32_t module, uint64_t value, uint32_t flags);
+
+/* The child of `parent` (a node or a kind's root) for `frame`; 0 when the table is full. */
+uint32_t stacks_node(uint32_t parent, uint32_t frame);
+
+/* The row of the stack that ends in `node`; 0 when the table is full. *made becomes true when it is new. */
+uint32_t stacks_row(uint32_t node, bool *made);
+
+/* The row for events of `kind` whose stack could not be kept: a single marker frame. Never 0 after stacks_init. */
+uint32_t stacks_fallback_row(enum mtrace_kind kind, enum mtrace_marker marker);
+
+/* The frame of a marker. Never 0 after stacks_init. */
+uint32_t stacks_marker_frame(enum mtrace_marker marker);
+
+#endif

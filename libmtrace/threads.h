@@ -1,0 +1,35 @@
+/*
+ * threads: who made an event. An identity per thread that made one: tid, name, creation stack, whether it ended,
+ * and how many of our hooks it is inside. Lock-free, async-signal-safe, O(1) but for the reuse of old identities.
+ * Bound: 65535 identities of 64 bytes; then those of ended threads are used again, and counted.
+ */
+#ifndef MTRACE_THREADS_H
+#define MTRACE_THREADS_H
+
+#include "guard.h"
+
+/* The thread was made by pthread_create: what its parent knew. Zero for others. */
+struct thread_birth {
+	uint32_t row;         /* THREAD row of the creation stack */
+	uint64_t stack_bytes;
+};
+
+/* Gives the calling thread its state for this process. The first event of a thread, or of a forked child, calls it. */
+void threads_enter(struct thread_state *self, const struct thread_birth *birth);
+
+/* The start routine has returned or pthread_exit was called; what comes later (destructors) is still recorded. */
+void threads_note_end(struct thread_state *self);
+
+/* pthread_setname_np succeeded for the thread whose pthread_t is `handle`. */
+void threads_note_name(uintptr_t handle, const char *name);
+
+/* Refreshes the thread's idea of the time every so many events: cheap clock, adaptive. */
+void threads_look_at_clock(struct thread_state *self);
+
+static inline void threads_tick(struct thread_state *self)
+{
+	if (unlikely(self->events_left-- == 0))
+		threads_look_at_clock(self);
+}
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * tracker: what happens to the record when the host allocates, frees, maps, starts a thread. Called by the hooks, only
+ * while guard_tracking(). It composes the stores; it knows no symbol of libc and calls no allocator.
+ *
+ * Order (design 5.1): an allocation is recorded after the real call, a free before it, a reallocation on both sides.
+ * Every function preserves errno, is async-signal-safe and re-entrant (a signal handler may allocate while its thread
+ * is in here), and holds no lock. Cost: a walk of the stack, a table entry, a few counters.
+ */
+#ifndef MTRACE_TRACKER_H
+#define MTRACE_TRACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "live.h"
+#include "unwind/unwind.h"
+
+/* Once per process, after the segment is there and before anything is recorded. */
+bool tracker_init(void);
+
+void tracker_allocated(const void *p, size_t size, const struct unwind_start *at);
+void tracker_freeing(const void *p);
+
+/* One realloc: begin before the real call, end after it with its result (NULL: it failed, or freed a size of 0). */
+struct tracker_move {
+	struct live_move move;
+	bool known; /* the old block was recorded */
+};
+void tracker_realloc_begin(struct tracker_move *m, const void *old);
+void tracker_realloc_end(struct tracker_move *m, const void *old, const void *now, size_t size,
+                         const struct unwind_start *at);
+
+void tracker_pool_allocated(const void *p, size_t size, const struct unwind_start *at);
+void tracker_pool_freeing(const void *p);
+
+void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at);
+void tracker_unmapping(const void *p, size_t bytes);
+uint32_t tracker_remap_begin(const void *p, size_t bytes);
+void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const struct unwind_start *at); /* NULL: failed */
+
+/* The stack that creates a thread; its row goes to the thread's birth record. */
+uint32_t tracker_thread_created(uint64_t stack_bytes, const struct unwind_start *at);
+/* The thread was not started after all. */
+void tracker_thread_failed(uint32_t row, uint64_t stack_bytes);
+void tracker_thread_started(uint32_t row, uint64_t stack_bytes);
+void tracker_thread_ended(void);
+void tracker_thread_named(uintptr_t handle, const char *name);
+
+void tracker_mark(const char *name, uint32_t flags);
+
+#endif
