@@ -58,6 +58,7 @@ int plat_list_dir(const char *path, bool (*visit)(const char *name, void *contex
 uint32_t plat_pid(void);
 uint32_t plat_parent_pid(void);
 uint32_t plat_tid(void);
+void plat_yield(void);
 bool plat_thread_alive(uint32_t pid, uint32_t tid);
 uint64_t plat_start_time(uint32_t pid);               /* field 22 of /proc/PID/stat, 0 unknown */
 uint64_t plat_wall_ns(void);

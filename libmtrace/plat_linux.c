@@ -316,6 +316,11 @@ uint32_t plat_tid(void)
 	return (uint32_t)SYS(SYS_gettid, 0);
 }
 
+void plat_yield(void)
+{
+	SYS(SYS_sched_yield, 0);
+}
+
 bool plat_thread_alive(uint32_t pid, uint32_t tid)
 {
 	return SYS(SYS_tgkill, pid, tid, 0) != -ESRCH;

@@ -175,8 +175,8 @@ static bool find_with_libc(uintptr_t pc, struct plat_object *out)
 	out->start = (uintptr_t)found.map_start;
 	out->end = (uintptr_t)found.map_end;
 	out->path = found.link_map->l_name ? found.link_map->l_name : "";
-	uintptr_t headers = (uintptr_t)executable.headers;
-	if (headers >= out->start && headers < out->end)
+	/* by name: the map of a non-PIE executable with gaps need not hold its own headers */
+	if (!out->path[0] && found.link_map->l_addr == executable.bias)
 		use_executable(out);
 	else if (!read_elf_header(out->start, out))
 		use_no_headers(out);

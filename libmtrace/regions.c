@@ -191,7 +191,7 @@ static void apply_log(void)
 }
 
 /* The next sequence number, or UINT64_MAX when the log is full. */
-static uint64_t reserve(void)
+static uint64_t try_reserve(void)
 {
 	struct mtrace_range_table *t = table();
 	uint64_t next = atomic_load_explicit(&t->next, memory_order_relaxed);
@@ -204,6 +204,19 @@ static uint64_t reserve(void)
 							  memory_order_relaxed))
 			return next;
 	}
+}
+
+/* A full log means that the applier lost its processor half way: it is offered ours, a bounded number of times. */
+static uint64_t reserve(void)
+{
+	enum { OFFERS = 32 };
+	uint64_t sequence = try_reserve();
+	for (int i = 0; unlikely(sequence == UINT64_MAX) && i < OFFERS; i++) {
+		plat_yield();
+		apply_log();
+		sequence = try_reserve();
+	}
+	return sequence;
 }
 
 static void append(const struct mtrace_range_op *op)

@@ -1,0 +1,119 @@
+/*
+ * libunwind: the same walk by libunwind, for comparison (unwind=libunwind) and as the tests' oracle.
+ *
+ * Loaded at run time, RTLD_LOCAL: its _Unwind_* must never capture the host's exceptions. It takes the loader's lock,
+ * opens a pipe and blocks signals (design 5.2): never the default. It starts in our own frames, which are skipped
+ * until *start is reached. Bound: OWN_FRAMES of ours, UNWIND_MAX_DEPTH of the program's.
+ */
+#include "unwind/unwind.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#if __has_include(<libunwind.h>)
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+
+#define OWN_FRAMES 32u
+#define STRING(x) STRING_OF(x)
+#define STRING_OF(x) #x
+
+static struct {
+	int (*get_context)(unw_tdep_context_t *context);
+	int (*init_local)(unw_cursor_t *cursor, unw_context_t *context);
+	int (*step)(unw_cursor_t *cursor);
+	int (*get_reg)(unw_cursor_t *cursor, int reg, unw_word_t *value);
+	int (*is_signal_frame)(unw_cursor_t *cursor);
+} library;
+
+static bool find(void *handle, const char *name, void *function)
+{
+	void *symbol = dlsym(handle, name);
+	memcpy(function, &symbol, sizeof symbol);
+	return symbol != NULL;
+}
+
+bool unwind_libunwind_init(void)
+{
+	void *handle = dlopen("libunwind.so.8", RTLD_LOCAL | RTLD_NOW);
+	return handle && find(handle, STRING(UNW_ARCH_OBJ(getcontext)), &library.get_context) &&
+	       find(handle, STRING(UNW_OBJ(init_local)), &library.init_local) &&
+	       find(handle, STRING(UNW_OBJ(step)), &library.step) &&
+	       find(handle, STRING(UNW_OBJ(get_reg)), &library.get_reg) &&
+	       find(handle, STRING(UNW_OBJ(is_signal_frame)), &library.is_signal_frame);
+}
+
+static uintptr_t register_of(unw_cursor_t *cursor, int reg)
+{
+	unw_word_t value = 0;
+	return library.get_reg(cursor, reg, &value) == 0 ? (uintptr_t)value : 0;
+}
+
+static bool leave_own_frames(unw_cursor_t *cursor, const struct unwind_start *start)
+{
+	for (unsigned n = 0; n < OWN_FRAMES; n++) {
+		if (register_of(cursor, UNW_REG_SP) == start->sp && register_of(cursor, UNW_REG_IP) == start->pc)
+			return true;
+		if (library.step(cursor) <= 0)
+			return false;
+	}
+	return false;
+}
+
+static enum unwind_end end_of(int stepped)
+{
+	return stepped == 0                 ? UNWIND_WHOLE
+	       : stepped == -UNW_ENOINFO    ? UNWIND_NO_RULES
+	       : stepped == -UNW_EBADFRAME  ? UNWIND_LOOP
+	       : stepped == -UNW_EINVALIDIP ? UNWIND_UNREADABLE
+	                                    : UNWIND_BAD_RULES;
+}
+
+/* libunwind says "signal frame" of the interrupted frame; the trampoline is the one before. */
+static size_t walk(unw_cursor_t *cursor, struct unwind_frame *frames, size_t keep, enum unwind_end *end)
+{
+	for (size_t depth = 0;; depth++) {
+		uintptr_t pc = register_of(cursor, UNW_REG_IP);
+		bool interrupted = depth && library.is_signal_frame(cursor) > 0;
+		if (interrupted)
+			frames[depth - 1].exact = 1;
+		if (depth == keep || pc == 0) {
+			*end = pc == 0 ? UNWIND_WHOLE : UNWIND_TOO_DEEP;
+			return depth;
+		}
+		frames[depth] = (struct unwind_frame){ pc, 0, interrupted };
+		int stepped = library.step(cursor);
+		if (stepped <= 0) {
+			*end = end_of(stepped);
+			return depth + 1;
+		}
+	}
+}
+
+size_t unwind_libunwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds,
+                             struct unwind_frame *frames, size_t keep, enum unwind_end *end)
+{
+	unw_context_t context;
+	unw_cursor_t cursor;
+	(void)bounds;
+	*end = UNWIND_BAD_RULES;
+	if (!library.get_context || library.get_context(&context) != 0 || library.init_local(&cursor, &context) != 0)
+		return 0;
+	return leave_own_frames(&cursor, start) ? walk(&cursor, frames, keep, end) : 0;
+}
+
+#else /* built without libunwind's headers */
+
+bool unwind_libunwind_init(void)
+{
+	return false;
+}
+
+size_t unwind_libunwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds,
+                             struct unwind_frame *frames, size_t keep, enum unwind_end *end)
+{
+	(void)start, (void)bounds, (void)frames, (void)keep;
+	*end = UNWIND_NO_RULES;
+	return 0;
+}
+#endif

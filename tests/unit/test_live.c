@@ -1,0 +1,264 @@
+/* live: the contract of live.h, against a reference map and under threads. */
+#include <pthread.h>
+
+#include "live.h"
+#include "room.h"
+
+#define MALLOC MTRACE_FAMILY_MALLOC
+#define POOL MTRACE_FAMILY_POOL
+
+static void setup(void)
+{
+	room_open(256 << 20);
+	ck_assert(live_init());
+}
+
+static struct live_block block_of(uint32_t row, uint64_t size)
+{
+	return (struct live_block){.row = row, .size = size, .birth = 77, .thread = 5};
+}
+
+static void expect_removed(uintptr_t address, uint32_t row, uint64_t size)
+{
+	struct live_block old;
+	ck_assert(live_remove(MALLOC, address, &old));
+	ck_assert_uint_eq(old.row, row);
+	ck_assert_uint_eq(old.size, size);
+}
+
+START_TEST(a_block_comes_back_whole)
+{
+	struct live_block block = block_of(9, 123), old;
+	ck_assert_int_eq(live_insert(MALLOC, 0x7f0000001230, &block, &old), LIVE_DONE);
+	ck_assert(live_remove(MALLOC, 0x7f0000001230, &old));
+	ck_assert_uint_eq(old.row, 9);
+	ck_assert_uint_eq(old.size, 123);
+	ck_assert_uint_eq(old.birth, 77);
+	ck_assert_uint_eq(old.thread, 5);
+	ck_assert(!live_remove(MALLOC, 0x7f0000001230, &old));
+}
+END_TEST
+
+START_TEST(families_do_not_meet)
+{
+	struct live_block block = block_of(1, 10), other = block_of(2, 20), old;
+	ck_assert_int_eq(live_insert(MALLOC, 0x1000, &block, &old), LIVE_DONE);
+	ck_assert_int_eq(live_insert(POOL, 0x1000, &other, &old), LIVE_DONE);
+	expect_removed(0x1000, 1, 10);
+	ck_assert(live_remove(POOL, 0x1000, &old));
+	ck_assert_uint_eq(old.row, 2);
+}
+END_TEST
+
+START_TEST(a_missed_free_is_reported_with_what_was_there)
+{
+	struct live_block first = block_of(3, 30), second = block_of(4, 40), old;
+	live_insert(MALLOC, 0x555500001000, &first, &old);
+	ck_assert_int_eq(live_insert(MALLOC, 0x555500001000, &second, &old), LIVE_REPLACED);
+	ck_assert_uint_eq(old.row, 3);
+	ck_assert_uint_eq(old.size, 30);
+	expect_removed(0x555500001000, 4, 40);
+}
+END_TEST
+
+START_TEST(sizes_of_256_mib_and_more_are_exact)
+{
+	static const uint64_t sizes[] = {(1u << 28) - 2, (1u << 28) - 1, 1u << 28, 5ull << 30, 1ull << 46};
+	for (unsigned i = 0; i < 5; i++) {
+		struct live_block block = block_of(1, sizes[i]), old;
+		live_insert(MALLOC, 0x7f0000000010 + i * 4096, &block, &old);
+	}
+	for (unsigned i = 0; i < 5; i++)
+		expect_removed(0x7f0000000010 + i * 4096, 1, sizes[i]);
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_huge_sizes_lost), 0);
+}
+END_TEST
+
+/* Every 8-byte granule of a page whose first block predicted a single line. */
+START_TEST(a_page_predicted_wrong_holds_all_its_blocks)
+{
+	struct live_block large = block_of(1, 4000), old;
+	live_insert(MALLOC, 0x10000000, &large, &old);
+	for (uint32_t i = 1; i < 512; i++) {
+		struct live_block small = block_of(i, 8);
+		ck_assert_int_eq(live_insert(MALLOC, 0x10000000 + i * 8, &small, &old), LIVE_DONE);
+	}
+	for (uint32_t i = 1; i < 512; i++)
+		expect_removed(0x10000000 + i * 8, i, 8);
+	expect_removed(0x10000000, 1, 4000);
+}
+END_TEST
+
+START_TEST(a_move_keeps_the_block_until_it_ends)
+{
+	struct live_block block = block_of(3, 30), now = block_of(4, 60), old;
+	struct live_move move;
+	live_insert(MALLOC, 0x2000, &block, &old);
+	ck_assert(live_begin_move(MALLOC, 0x2000, 5, &move));
+	ck_assert_uint_eq(move.old.size, 30);
+	ck_assert(live_move_in_place(&move, &now));
+	expect_removed(0x2000, 4, 60);
+	ck_assert(!live_begin_move(MALLOC, 0x2000, 5, &move));
+}
+END_TEST
+
+START_TEST(a_cancelled_move_leaves_all_as_it_was)
+{
+	struct live_block block = block_of(3, 30), old;
+	struct live_move move;
+	live_insert(MALLOC, 0x2000, &block, &old);
+	live_begin_move(MALLOC, 0x2000, 9, &move);
+	live_cancel_move(&move, 9);
+	ck_assert(live_remove(MALLOC, 0x2000, &old));
+	ck_assert_uint_eq(old.size, 30);
+	ck_assert_uint_eq(old.thread, 5);
+}
+END_TEST
+
+/* Another thread got the address while we moved away from it, and is moving an equal block by now. */
+START_TEST(a_move_ends_only_its_own_block)
+{
+	struct live_block block = block_of(3, 30), theirs = {.row = 3, .size = 30, .birth = 1, .thread = 6}, old;
+	struct live_move ours, their_move;
+	live_insert(MALLOC, 0x2000, &block, &old);
+	live_begin_move(MALLOC, 0x2000, 5, &ours);
+	ck_assert_int_eq(live_insert(MALLOC, 0x2000, &theirs, &old), LIVE_DONE); /* over moving: no missed free */
+	live_begin_move(MALLOC, 0x2000, 6, &their_move);
+	live_end_move(&ours, 5);
+	live_cancel_move(&their_move, 6);
+	expect_removed(0x2000, 3, 30);
+}
+END_TEST
+
+static void expect_same(const struct live_block *a, const struct live_block *b)
+{
+	ck_assert_uint_eq(a->row, b->row);
+	ck_assert_uint_eq(a->size, b->size);
+	ck_assert_uint_eq(a->birth, b->birth);
+	ck_assert_uint_eq(a->thread, b->thread);
+}
+
+/* Random operations on addresses that crowd a few pages, against a plain array. */
+START_TEST(random_operations_match_a_reference)
+{
+	enum { PLACES = 4096, ROUNDS = 2000000 };
+	static struct live_block reference[PLACES];
+	uint64_t state = room_seed();
+	for (int round = 0; round < ROUNDS; round++) {
+		uint32_t place = (uint32_t)(room_random(&state) % PLACES);
+		uintptr_t address = 0x7f1234000000 + (uintptr_t)place * 16;
+		struct live_block old;
+		if (reference[place].row) {
+			ck_assert(live_remove(MALLOC, address, &old));
+			expect_same(&old, &reference[place]);
+			reference[place].row = 0;
+		} else {
+			uint64_t size = room_random(&state) % 64 ? room_random(&state) % 5000 : room_random(&state) >> 20;
+			reference[place] = (struct live_block){.row = (uint32_t)(room_random(&state) % 1000000 + 1),
+							       .size = size, .birth = (uint32_t)(state & 0xffff), .thread = 3};
+			ck_assert_int_eq(live_insert(MALLOC, address, &reference[place], &old), LIVE_DONE);
+		}
+	}
+}
+END_TEST
+
+/* Threads on interleaved addresses of the same lines: nobody loses a block to a neighbour. */
+enum { THREADS = 4, EACH = 20000, REPEATS = 20 };
+
+static void *hammer(void *argument)
+{
+	uintptr_t lane = (uintptr_t)argument;
+	struct live_block old;
+	for (int repeat = 0; repeat < REPEATS; repeat++) {
+		for (uintptr_t i = 0; i < EACH; i++) {
+			struct live_block block = {.row = (uint32_t)(lane + 1), .size = i, .thread = (uint32_t)lane};
+			if (live_insert(MALLOC, 0x7f0000000000 + (i * THREADS + lane) * 32, &block, &old) != LIVE_DONE)
+				return "insert";
+		}
+		for (uintptr_t i = 0; i < EACH; i++)
+			if (!live_remove(MALLOC, 0x7f0000000000 + (i * THREADS + lane) * 32, &old) ||
+			    old.row != lane + 1 || old.size != i)
+				return "remove";
+	}
+	return NULL;
+}
+
+START_TEST(threads_share_lines_without_loss)
+{
+	pthread_t threads[THREADS];
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, hammer, (void *)i);
+	for (int i = 0; i < THREADS; i++) {
+		void *trouble;
+		pthread_join(threads[i], &trouble);
+		ck_assert_msg(!trouble, "%s", (const char *)trouble);
+	}
+}
+END_TEST
+
+START_TEST(full_is_said_and_the_rest_goes_on)
+{
+	struct live_block block = block_of(1, 64), old;
+	uintptr_t address = 0x7f0000000000;
+	while (live_insert(MALLOC, address, &block, &old) == LIVE_DONE)
+		address += 80;
+	ck_assert_uint_gt(address - 0x7f0000000000, 80 * 100);
+	ck_assert_int_eq(live_insert(MALLOC, address, &block, &old), LIVE_FULL);
+	expect_removed(0x7f0000000000, 1, 64);
+}
+END_TEST
+
+/* Design section 8: at most 32 % of live bytes at 64-byte blocks, 2.5 % at 1 KiB. */
+static double bytes_per_block(uint64_t stride, uint64_t size, unsigned blocks)
+{
+	struct live_block block = block_of(1, size), old;
+	for (unsigned i = 0; i < blocks; i++)
+		ck_assert_int_eq(live_insert(MALLOC, 0x7f0000000000 + i * stride, &block, &old), LIVE_DONE);
+	uint64_t lines = atomic_load(&segment.used[MTRACE_REGION_LIVE_LINES]) * sizeof(struct mtrace_live_line);
+	uint64_t chunks = atomic_load(&segment.used[MTRACE_REGION_LIVE_CHUNKS]) * sizeof(struct mtrace_live_chunk);
+	return (double)(lines + chunks) / blocks;
+}
+
+START_TEST(memory_for_64_byte_blocks)
+{
+	ck_assert_double_le(bytes_per_block(80, 64, 500000), 0.32 * 64);
+}
+END_TEST
+
+START_TEST(memory_for_1_kib_blocks)
+{
+	ck_assert_double_le(bytes_per_block(1040, 1024, 200000), 0.025 * 1024);
+}
+END_TEST
+
+static void setup_small(void)
+{
+	room_open(1 << 20);
+	ck_assert(live_init());
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("live");
+	TCase *plain = tcase_create("plain");
+	tcase_add_checked_fixture(plain, setup, NULL);
+	tcase_set_timeout(plain, 60);
+	tcase_add_test(plain, a_block_comes_back_whole);
+	tcase_add_test(plain, families_do_not_meet);
+	tcase_add_test(plain, a_missed_free_is_reported_with_what_was_there);
+	tcase_add_test(plain, sizes_of_256_mib_and_more_are_exact);
+	tcase_add_test(plain, a_page_predicted_wrong_holds_all_its_blocks);
+	tcase_add_test(plain, a_move_keeps_the_block_until_it_ends);
+	tcase_add_test(plain, a_cancelled_move_leaves_all_as_it_was);
+	tcase_add_test(plain, a_move_ends_only_its_own_block);
+	tcase_add_test(plain, random_operations_match_a_reference);
+	tcase_add_test(plain, threads_share_lines_without_loss);
+	tcase_add_test(plain, memory_for_64_byte_blocks);
+	tcase_add_test(plain, memory_for_1_kib_blocks);
+	suite_add_tcase(suite, plain);
+	TCase *small = tcase_create("small");
+	tcase_add_checked_fixture(small, setup_small, NULL);
+	tcase_add_test(small, full_is_said_and_the_rest_goes_on);
+	suite_add_tcase(suite, small);
+	return room_run(suite);
+}

@@ -1,0 +1,140 @@
+/* stacks: equal paths have one id, different ones different ids, also under threads and while the table grows. */
+#include <pthread.h>
+
+#include "room.h"
+#include "stacks.h"
+
+static void setup(void)
+{
+	room_open(512 << 20);
+	ck_assert(stacks_init());
+}
+
+START_TEST(a_frame_is_its_kind_module_value_and_flags)
+{
+	uint32_t a = stacks_frame(MTRACE_FRAME_NATIVE, 1, 0x1000, 0);
+	ck_assert_uint_eq(a, stacks_frame(MTRACE_FRAME_NATIVE, 1, 0x1000, 0));
+	ck_assert_uint_ne(a, stacks_frame(MTRACE_FRAME_NATIVE, 2, 0x1000, 0));
+	ck_assert_uint_ne(a, stacks_frame(MTRACE_FRAME_NATIVE, 1, 0x1001, 0));
+	ck_assert_uint_ne(a, stacks_frame(MTRACE_FRAME_NATIVE, 1, 0x1000, MTRACE_FRAME_EXACT));
+	ck_assert_uint_ne(a, stacks_frame(MTRACE_FRAME_ABSOLUTE, 1, 0x1000, 0));
+}
+END_TEST
+
+START_TEST(a_node_is_its_parent_and_frame)
+{
+	uint32_t f = stacks_frame(MTRACE_FRAME_NATIVE, 1, 1, 0), g = stacks_frame(MTRACE_FRAME_NATIVE, 1, 2, 0);
+	uint32_t a = stacks_node(MTRACE_KIND_MALLOC, f), b = stacks_node(MTRACE_KIND_MMAP, f);
+	ck_assert_uint_ge(a, MTRACE_FIRST_NODE);
+	ck_assert_uint_ne(a, b);
+	ck_assert_uint_eq(stacks_node(a, g), stacks_node(a, g));
+	ck_assert_uint_ne(stacks_node(a, g), stacks_node(b, g));
+}
+END_TEST
+
+START_TEST(a_stack_has_one_row_that_knows_its_node)
+{
+	bool made = false;
+	uint32_t node = stacks_node(MTRACE_KIND_MALLOC, stacks_frame(MTRACE_FRAME_NATIVE, 1, 1, 0));
+	uint32_t row = stacks_row(node, &made);
+	ck_assert(made);
+	made = false;
+	ck_assert_uint_eq(row, stacks_row(node, &made));
+	ck_assert(!made);
+	ck_assert_uint_eq(((struct mtrace_row *)(void *)segment.base[MTRACE_REGION_ROWS])[row].node, node);
+}
+END_TEST
+
+/* Many times more elements than first buckets: all are found again with the ids they got. */
+START_TEST(ids_stay_while_the_table_grows)
+{
+	enum { COUNT = 300000 };
+	static uint32_t ids[COUNT];
+	for (uint32_t i = 0; i < COUNT; i++)
+		ids[i] = stacks_node(MTRACE_KIND_MALLOC, i + 1);
+	for (uint32_t i = 0; i < COUNT; i++)
+		ck_assert_uint_eq(stacks_node(MTRACE_KIND_MALLOC, i + 1), ids[i]);
+}
+END_TEST
+
+/* Threads intern the same keys in different orders; all must get the same ids. */
+enum { THREADS = 4, KEYS = 100000 };
+static uint32_t seen[THREADS][KEYS];
+
+static void *intern_all(void *argument)
+{
+	uintptr_t lane = (uintptr_t)argument;
+	for (uint32_t i = 0; i < KEYS; i++) {
+		uint32_t key = lane & 1 ? KEYS - 1 - i : i;
+		uint32_t frame = stacks_frame(MTRACE_FRAME_NATIVE, 1, key / 4, 0);
+		seen[lane][key] = stacks_node(MTRACE_KIND_MALLOC + key % 4, frame);
+	}
+	return NULL;
+}
+
+START_TEST(threads_agree_on_ids)
+{
+	pthread_t threads[THREADS];
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, intern_all, (void *)i);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert(!memcmp(seen[i], seen[0], sizeof seen[0]));
+	for (uint32_t i = 1; i < KEYS; i++)
+		ck_assert_uint_ne(seen[0][i], seen[0][i - 1]);
+}
+END_TEST
+
+static void setup_small(void)
+{
+	room_open(1 << 20);
+	ck_assert(stacks_init());
+}
+
+START_TEST(full_gives_no_id_and_keeps_the_old_ones)
+{
+	uint32_t first = stacks_node(MTRACE_KIND_MALLOC, 1), frame = 2;
+	while (stacks_node(MTRACE_KIND_MALLOC, frame))
+		frame++;
+	ck_assert_uint_gt(frame, 1000);
+	ck_assert_uint_eq(stacks_node(MTRACE_KIND_MALLOC, 1), first);
+	ck_assert_uint_ne(stacks_fallback_row(MTRACE_KIND_MALLOC, MTRACE_MARKER_TABLE_FULL), 0);
+}
+END_TEST
+
+/* A foreign hand in the segment: ids out of range are not followed, recording stops, the host lives. */
+START_TEST(a_scribbled_link_is_not_followed)
+{
+	struct mtrace_node *nodes = (struct mtrace_node *)(void *)segment.base[MTRACE_REGION_NODES];
+	atomic_store(&room_page.active, 1);
+	uint64_t used = atomic_load(&segment.used[MTRACE_REGION_NODES]);
+	for (uint64_t i = MTRACE_FIRST_NODE; i < used; i++)
+		atomic_store(&nodes[i].next, 0xfffffff0u);
+	for (uint32_t i = 1; i < 100; i++)
+		stacks_node(MTRACE_KIND_MALLOC, i + 5000);
+	ck_assert_uint_eq(atomic_load(&room_page.active), 0);
+	ck_assert_uint_eq(atomic_load(&segment.header->state), MTRACE_STATE_POISONED);
+	ck_assert_uint_gt(room_counter(MTRACE_COUNTER_damaged_ids), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("stacks");
+	TCase *plain = tcase_create("plain");
+	tcase_add_checked_fixture(plain, setup, NULL);
+	tcase_set_timeout(plain, 60);
+	tcase_add_test(plain, a_frame_is_its_kind_module_value_and_flags);
+	tcase_add_test(plain, a_node_is_its_parent_and_frame);
+	tcase_add_test(plain, a_stack_has_one_row_that_knows_its_node);
+	tcase_add_test(plain, ids_stay_while_the_table_grows);
+	tcase_add_test(plain, threads_agree_on_ids);
+	tcase_add_test(plain, a_scribbled_link_is_not_followed);
+	suite_add_tcase(suite, plain);
+	TCase *small = tcase_create("small");
+	tcase_add_checked_fixture(small, setup_small, NULL);
+	tcase_add_test(small, full_gives_no_id_and_keeps_the_old_ones);
+	suite_add_tcase(suite, small);
+	return room_run(suite);
+}
