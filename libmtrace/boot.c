@@ -264,7 +264,7 @@ void boot_note_end(uint32_t end, int status)
 
 __attribute__((constructor)) static void boot_constructor(void)
 {
-	(void)boot_wake();
+	(void)boot_ready(); /* events of other constructors may have been first */
 	if (process.tracked)
 		on_exit(on_exit_note, NULL);
 }

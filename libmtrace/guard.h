@@ -39,6 +39,8 @@ struct thread_state {
 	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
 	uintptr_t stack_low, stack_high;
 	uint64_t tick;
+	const void *allocated;    /* the block of the last recorded allocation: see tracker_operator_allocated */
+	const void *deleting;     /* the block that an operator delete is about to free */
 };
 _Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");
 

@@ -276,9 +276,10 @@ static void *without_operator(size_t size)
 			return without_operator(size);                                                                 \
 		if (likely(!boot_is_allocators((const void *)function) || !boot_ready()))                              \
 			return function args;                                                                          \
+		tracker_operator_begin();                                                                              \
 		void *p = function args;                                                                               \
 		if (likely(p))                                                                                         \
-			tracker_allocated(p, size, HERE);                                                              \
+			tracker_operator_allocated(p, size, HERE);                                                     \
 		return p;                                                                                              \
 	}
 
@@ -290,8 +291,15 @@ static void *without_operator(size_t size)
 			free(p);                                                                                       \
 			return;                                                                                        \
 		}                                                                                                      \
-		if (likely(!boot_is_allocators((const void *)function)) || !freeing(p))                                \
+		if (unlikely(boot_owns(p)))                                                                            \
+			return;                                                                                        \
+		if (likely(!boot_is_allocators((const void *)function) || !p || !boot_ready())) {                      \
 			function args;                                                                                 \
+			return;                                                                                        \
+		}                                                                                                      \
+		tracker_operator_deleting(p);                                                                          \
+		function args;                                                                                         \
+		tracker_operator_deleted();                                                                            \
 	}
 #include "wrapped.def"
 

@@ -251,6 +251,8 @@ static const char *keep_name(const char *path)
 
 static void write_known(struct plat_object *object, uint32_t now)
 {
+	if (now != atomic_load_explicit(&known_now, memory_order_acquire))
+		return; /* forgotten meanwhile: entries go from older to newer generations only (K1) */
 	if (known_writing != now) {
 		known_writing = now;
 		known_used = 0;

@@ -180,8 +180,10 @@ static void record_freed(struct thread_state *self, enum mtrace_family family, c
 		counts_live(self, -(int64_t)old->size);
 }
 
-static __attribute__((cold, noinline)) void record_unknown_free(void)
+static __attribute__((cold, noinline)) void record_unknown_free(const struct thread_state *self, const void *p)
 {
+	if (p == self->deleting) /* its operator delete has recorded it */
+		return;
 	segment_count(segment.header->forked ? MTRACE_COUNTER_inherited_frees : MTRACE_COUNTER_unknown_frees);
 }
 
@@ -208,6 +210,7 @@ static void record_allocation(enum mtrace_kind kind, enum mtrace_family family, 
 	struct thread_state *self = enter();
 	struct live_block block = new_block(self, capture(self, kind, at), size);
 	record_block(self, family, (uintptr_t)p, &block);
+	self->allocated = p;
 	leave(self);
 }
 
@@ -218,7 +221,7 @@ static void record_free(enum mtrace_family family, const void *p)
 	if (likely(live_remove(family, (uintptr_t)p, &old)))
 		record_freed(self, family, &old);
 	else
-		record_unknown_free();
+		record_unknown_free(self, p);
 	leave(self);
 }
 
@@ -230,6 +233,28 @@ void tracker_allocated(const void *p, size_t size, const struct unwind_start *at
 void tracker_freeing(const void *p)
 {
 	record_free(MTRACE_FAMILY_MALLOC, p);
+}
+
+void tracker_operator_begin(void)
+{
+	thread_self.allocated = NULL;
+}
+
+void tracker_operator_allocated(const void *p, size_t size, const struct unwind_start *at)
+{
+	if (thread_self.allocated != p)
+		tracker_allocated(p, size, at);
+}
+
+void tracker_operator_deleting(const void *p)
+{
+	tracker_freeing(p);
+	thread_self.deleting = p;
+}
+
+void tracker_operator_deleted(void)
+{
+	thread_self.deleting = NULL;
 }
 
 void tracker_pool_allocated(const void *p, size_t size, const struct unwind_start *at)
@@ -247,7 +272,7 @@ void tracker_realloc_begin(struct tracker_move *m, const void *old)
 	struct thread_state *self = enter();
 	m->known = live_begin_move(MTRACE_FAMILY_MALLOC, (uintptr_t)old, self->id, &m->move);
 	if (!m->known)
-		record_unknown_free();
+		record_unknown_free(self, old);
 	leave(self);
 }
 

@@ -22,6 +22,14 @@ bool tracker_init(void);
 void tracker_allocated(const void *p, size_t size, const struct unwind_start *at);
 void tracker_freeing(const void *p);
 
+/* C++ operators of the allocator's own object may or may not call malloc and free on their way, through our hooks.
+   new: begin before the real operator, allocated after it: recorded unless the way went through malloc.
+   delete: deleting before it, deleted after it: a free of the same block in between is not another one. */
+void tracker_operator_begin(void);
+void tracker_operator_allocated(const void *p, size_t size, const struct unwind_start *at);
+void tracker_operator_deleting(const void *p);
+void tracker_operator_deleted(void);
+
 /* One realloc: begin before the real call, end after it with its result (NULL: it failed, or freed a size of 0). */
 struct tracker_move {
 	struct live_move move;

@@ -123,7 +123,7 @@ static int step(struct memory *memory, const struct rules_view *rules, struct re
 {
 	struct registers before = *regs;
 	int state;
-	switch (rule_kind((uint32_t)rules_fetch(rules, before.r[REG_PC], before.exact))) {
+	switch (rule_kind(rules_rule(rules_fetch(rules, before.r[REG_PC], before.exact)))) {
 	case RULE_OUTERMOST: return UNWIND_WHOLE;
 	case RULE_NONE: return UNWIND_NO_RULES;
 	case RULE_BAD: return UNWIND_BAD_RULES;

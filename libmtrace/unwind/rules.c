@@ -118,7 +118,7 @@ void rules_set_tag(uintptr_t pc, bool exact, uint32_t tag)
 	for (unsigned way = 0; way < RULES_WAYS; way++) {
 		uint64_t word1 = rules_read(&line[way], key);
 		if (word1)
-			write_entry(&line[way], key, (uint64_t)tag << 32 | (uint32_t)word1);
+			write_entry(&line[way], key, (word1 & ~(uint64_t)UINT32_MAX) | tag);
 	}
 }
 
@@ -192,8 +192,8 @@ __attribute__((cold, noinline)) uint64_t rules_fetch(const struct rules_view *vi
 	if (known)
 		return known;
 	if (pc < MEMORY_LOWEST || pc >> ARCH_PC_BITS || !plat_find_object(exact ? pc : pc - 1, &object))
-		return rule_make(RULE_NONE, 0, RULE_NOT_SAVED);
-	uint32_t rule = rule_in(&object, pc, exact);
-	write_entry(choose_entry(view, pc), rules_key(view, pc, exact), rule);
-	return rule;
+		return (uint64_t)rule_make(RULE_NONE, 0, RULE_NOT_SAVED) << 32;
+	uint64_t word1 = (uint64_t)rule_in(&object, pc, exact) << 32;
+	write_entry(choose_entry(view, pc), rules_key(view, pc, exact), word1);
+	return word1;
 }

@@ -7,7 +7,7 @@
  *
  * The cache, one entry of two words, four entries to a cache line:
  *
- *   word1 = tag << 32 | rule         rule is never 0, so word1 0 is an empty entry
+ *   word1 = rule << 32 | tag         rule is never 0, so word1 0 is an empty entry
  *   word0 = key ^ mix(word1)         key = pc << 17 | exact << 16 | generation
  *
  *   word        | writers                   | readers         | order
@@ -56,7 +56,7 @@ struct rules_view rules_view(void);
 void rules_forget(void);
 void rules_set_tag(uintptr_t pc, bool exact, uint32_t tag);
 
-/* tag << 32 | rule, never 0: from anywhere in the cache, else by the tables, and remembered. */
+/* rule << 32 | tag, never 0: from anywhere in the cache, else by the tables, and remembered. */
 uint64_t rules_fetch(const struct rules_view *view, uintptr_t pc, bool exact);
 
 /* The whole row behind a rule, for the full walk. `tables` serves cfi_block. */
@@ -79,6 +79,16 @@ static inline struct rules_entry *rules_place(const struct rules_view *view, uin
 {
 	uintptr_t offset = (pc ^ (pc >> 16)) & (RULES_BYTES - sizeof(struct rules_entry));
 	return (struct rules_entry *)((uintptr_t)view->map + offset);
+}
+
+static inline uint32_t rules_rule(uint64_t word1)
+{
+	return (uint32_t)(word1 >> 32);
+}
+
+static inline uint32_t rules_tag(uint64_t word1)
+{
+	return (uint32_t)word1;
 }
 
 /* The entry's second word when it is key's, which is never 0; else 0. A key is never 0, so an empty entry misses. */

@@ -73,7 +73,7 @@ static void mark_trampoline(struct walk *w)
 {
 	struct unwind_frame *frame = &w->frames[w->depth - 1];
 	frame->exact = 1;
-	frame->tag = (uint32_t)(rules_fetch(&w->rules, frame->pc, true) >> 32);
+	frame->tag = rules_tag(rules_fetch(&w->rules, frame->pc, true));
 }
 
 /* The kernel put the interrupted registers above sp; its stack may be another one. */
@@ -106,39 +106,64 @@ static __attribute__((noinline)) void step_unusual(struct walk *w, uint32_t rule
 	}
 }
 
-/* Plain frames in a row, in registers. Returns the rule of the frame that is not, with that frame stored;
-   0: the walk is over. */
+static uint32_t store_frame(struct walk *w, uint64_t word)
+{
+	w->frames[w->depth++] = (struct unwind_frame){ w->at.pc, rules_tag(word), w->exact };
+	return rules_rule(word);
+}
+
+/* An interrupted frame: the same as below, for one frame whose pc is exact. */
+static uint32_t walk_exact(struct walk *w)
+{
+	uint32_t rule = store_frame(w, rules_fetch(&w->rules, w->at.pc, true));
+	if (!rule_is_plain(rule) || !step_plain(rule, &w->at, memory_reach(&w->memory, w->at.sp)))
+		return rule;
+	w->exact = 0;
+	return 0;
+}
+
+/* Plain frames in a row, in registers. Returns the rule of the frame that is not, with that frame stored; 0: no room
+   for another frame, or its rule is not at its place in the cache. */
 static inline __attribute__((always_inline)) uint32_t walk_plain(struct walk *w)
 {
 	struct unwind_start at = w->at;
 	struct unwind_frame *frame = w->frames + w->depth, *last = w->frames + w->keep;
 	const struct rules_view rules = w->rules;
 	uintptr_t reach = memory_reach(&w->memory, at.sp);
-	uint32_t rule = 0, exact = w->exact;
-	for (;; exact = 0) {
-		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, exact));
-		if (unlikely(frame == last || (!word && at.pc == 0))) {
-			finish(w, at.pc == 0 ? UNWIND_WHOLE : UNWIND_TOO_DEEP);
-			rule = 0;
-			break;
-		}
+	uint32_t rule = 0;
+	while (likely(frame != last)) {
+		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
+		rule = rules_rule(word);
 		if (unlikely(!word))
-			word = rules_fetch(&w->rules, at.pc, exact);
-		rule = (uint32_t)word;
-		*frame++ = (struct unwind_frame){ at.pc, (uint32_t)(word >> 32), exact };
+			break;
+		*frame++ = (struct unwind_frame){ at.pc, rules_tag(word), 0 };
 		if (unlikely(!rule_is_plain(rule)) || unlikely(!step_plain(rule, &at, reach)))
 			break;
+		rule = 0;
 	}
 	w->at = at;
-	w->exact = exact;
 	w->depth = (size_t)(frame - w->frames);
 	return rule;
+}
+
+/* What walk_plain could not go on with: the end, or one frame whose rule must be fetched. */
+static __attribute__((noinline)) uint32_t walk_one(struct walk *w)
+{
+	if (w->at.pc == 0 || w->depth == w->keep) {
+		finish(w, w->at.pc == 0 ? UNWIND_WHOLE : UNWIND_TOO_DEEP);
+		return 0;
+	}
+	if (w->exact)
+		return walk_exact(w);
+	return store_frame(w, rules_fetch(&w->rules, w->at.pc, false));
 }
 
 void walk_fast(struct walk *w)
 {
 	while (w->state == WALK_GOES_ON) {
-		uint32_t rule = walk_plain(w);
+		uint32_t rule = w->exact ? 0 : walk_plain(w);
+		if (!rule)
+			rule = walk_one(w);
 		if (rule)
 			step_unusual(w, rule);
 	}

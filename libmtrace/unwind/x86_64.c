@@ -52,13 +52,15 @@ static uint32_t plain(const struct cfi_row *row)
 	} else if (row->kind[REG_FP] > CFI_SAME) {
 		return RULE_FULL;
 	}
-	return rule_make(row->cfa_register == REG_SP ? RULE_SP : RULE_FP, row->cfa_offset, slot);
+	if (row->cfa_register == REG_FP)
+		return rule_make(RULE_FP, row->cfa_offset, slot);
+	return row->cfa_offset < slot ? RULE_FULL : rule_make(RULE_SP, row->cfa_offset, slot);
 }
 
 uint32_t rule_from_row(const struct cfi_tables *tables, const struct cfi_row *row)
 {
 	if (row->return_register == REG_PC && row->kind[REG_PC] == CFI_UNDEFINED)
-		return RULE_OUTERMOST;
+		return rule_make(RULE_OUTERMOST, 0, RULE_NOT_SAVED);
 	if (row->signal || !has_plain_return(row))
 		return RULE_FULL;
 	return row->cfa_block ? realigned(tables, row) : plain(row);

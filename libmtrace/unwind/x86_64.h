@@ -29,6 +29,7 @@ struct registers {
  *   bits 0..2   kind
  *   bits 3..10  where the caller's rbp is saved: CFA - 8 * slot; slot 1 (the return address) means "not saved"
  *   bits 11..31 signed offset in words: CFA = rsp + 8 * offset | rbp + 8 * offset | *(rbp + 8 * offset)
+ * Of RULE_SP: 8 <= 8 * slot <= 8 * offset, so that both words lie in the frame and the CFA is further out.
  * In all three the return address is at CFA - 8. Realigned: the caller's rbp is at *rbp.
  * The order of kinds is used: what is <= RULE_FP is plain.
  */
@@ -82,17 +83,20 @@ static inline uintptr_t word_at(uintptr_t address)
 	return *(const uintptr_t *)address;
 }
 
-/* One step by a plain rule when [at->sp, reach) is readable; false, with *at as it was, when the step would
-   leave that span or not advance. Both words are always loaded: the slot is inside the frame, whatever it holds. */
+/* One step by a plain rule when [at->sp, reach) is readable; false, with *at as it was, when the step would leave that
+   span or not advance. A rule on rsp is aligned and holds its slot by construction. */
 static inline __attribute__((always_inline)) bool step_plain(uint32_t rule, struct unwind_start *at, uintptr_t reach)
 {
-	uintptr_t cfa = rule_cfa(rule, at);
-	uintptr_t slot = rule_slot(rule);
-	if (__builtin_expect(cfa < at->sp + slot || cfa > reach || (cfa & (ARCH_WORD - 1)), 0))
+	uintptr_t slot = rule_slot(rule), cfa = at->sp + (uintptr_t)rule_offset(rule);
+	if (rule_kind(rule) == RULE_FP) {
+		cfa = at->fp + (uintptr_t)rule_offset(rule);
+		if (__builtin_expect(cfa < at->sp + slot || (cfa & (ARCH_WORD - 1)), 0))
+			return false;
+	}
+	if (__builtin_expect(cfa > reach, 0))
 		return false;
-	uintptr_t saved = word_at(cfa - slot);
 	at->pc = word_at(cfa - ARCH_WORD);
-	at->fp = slot == RULE_NOT_SAVED ? at->fp : saved;
+	at->fp = slot == RULE_NOT_SAVED ? at->fp : word_at(cfa - slot);
 	at->sp = cfa;
 	return true;
 }
