@@ -30,6 +30,7 @@ static struct {
 enum { ARENA_BYTES = 256 << 10, ARENA_HEADER = 16 };
 static char arena[ARENA_BYTES] __attribute__((aligned(4096)));
 static _Atomic size_t arena_used;
+static _Atomic uint32_t arena_blocks;
 
 /* Never given back; a size stands 16 bytes before each block. Beyond the arena's end: no memory, as malloc would say. */
 void *boot_alloc(size_t size, size_t alignment)
@@ -40,6 +41,7 @@ void *boot_alloc(size_t size, size_t alignment)
 		return NULL;
 	uintptr_t block = ((uintptr_t)arena + at + ARENA_HEADER + alignment - 1) & ~(uintptr_t)(alignment - 1);
 	memcpy((void *)(block - ARENA_HEADER), &size, sizeof size);
+	atomic_fetch_add_explicit(&arena_blocks, 1, memory_order_relaxed);
 	return (void *)block;
 }
 
@@ -154,11 +156,16 @@ static void start_recording(void)
 		atomic_store_explicit(&owner_page->active, 1, memory_order_release);
 }
 
+static void set_counter(enum mtrace_counter counter, uint64_t value)
+{
+	atomic_store_explicit(&segment.header->counters[counter], value, memory_order_relaxed);
+}
+
 static void say_bad_options(void)
 {
+	set_counter(MTRACE_COUNTER_drop_bad_options, options.bad);
 	if (!options.bad)
 		return;
-	atomic_store_explicit(&segment.header->counters[MTRACE_COUNTER_drop_bad_options], options.bad, memory_order_relaxed);
 	log_trouble("not understood in MTRACE_OPTIONS: ", options.first_bad, "MTRACE_OPTIONS=help=1 prints the table");
 }
 
@@ -179,6 +186,8 @@ static void on_exit_note(int status, void *unused)
 {
 	(void)unused;
 	boot_note_end(MTRACE_END_EXIT, status);
+	if (guard_tracking())
+		segment_give_back();
 }
 
 static void start(void)
@@ -204,6 +213,7 @@ static void start(void)
 	}
 	segment_prune(options.keep);
 	say_bad_options();
+	set_counter(MTRACE_COUNTER_bootstrap_blocks, atomic_load_explicit(&arena_blocks, memory_order_relaxed));
 	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
 	start_recording();
 }
@@ -242,8 +252,7 @@ static __attribute__((noinline)) bool boot_child(void)
 	}
 	segment_prune(options.keep);
 	start_recording();
-	atomic_fetch_add_explicit(&segment.header->counters[MTRACE_COUNTER_drop_fork],
-				  atomic_load_explicit(&owner_page->missed, memory_order_relaxed), memory_order_relaxed);
+	set_counter(MTRACE_COUNTER_drop_fork, atomic_load_explicit(&owner_page->missed, memory_order_relaxed));
 	return true;
 }
 
@@ -256,9 +265,10 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 	return boot_child();
 }
 
+/* A vfork child shares our memory and ends without us. */
 void boot_note_end(uint32_t end, int status)
 {
-	if (guard_tracking())
+	if (guard_tracking() && plat_pid() == segment.header->pid)
 		segment_note_end((enum mtrace_end)end, status);
 }
 

@@ -27,6 +27,8 @@ int plat_commit(void *p, size_t bytes);               /* read-write and populate
    with this device and inode; its blocks are allocated, then the range is made read-write. */
 int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes);
 
+void plat_give_back(void *p, size_t bytes);           /* frees the file's pages there; they read as zero */
+
 /* The host's own calls, before libc's functions are known. As mmap(2), munmap(2), but for errno. */
 void *plat_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset);
 int plat_munmap(void *address, size_t bytes);
@@ -44,7 +46,7 @@ int plat_truncate_fd(int fd, uint64_t bytes);
 int plat_unlink(const char *path);
 long plat_readlink(const char *path, char *buffer, size_t bytes); /* NUL-terminated; length, or -errno */
 long plat_read_file(const char *path, char *buffer, size_t bytes); /* whole small file, NUL-terminated */
-int plat_lock_shared_fd(int fd);                      /* the liveness lock: flock(LOCK_EX | LOCK_NB) */
+int plat_lock_exclusive(int fd);                      /* the liveness lock: flock(LOCK_EX | LOCK_NB) */
 bool plat_is_locked(const char *path);                 /* somebody holds that lock: its writer lives */
 bool plat_is_own_file(const char *path);               /* a regular file, not a link, of our user */
 bool plat_is_memory_dir(const char *path);            /* tmpfs or ramfs */
@@ -75,6 +77,7 @@ uint64_t plat_memory_headroom(void);                  /* limit minus what is in 
 void plat_thread_name(char name[16]);
 uintptr_t plat_stack_top_main(void);                  /* __libc_stack_end, rounded up */
 uintptr_t plat_thread_pointer(void);
+uintptr_t plat_loader_base(void);                     /* where ld.so is mapped; 0 unknown */
 
 /* ---- loaded objects (plat_objects.c) ---- */
 struct plat_object {

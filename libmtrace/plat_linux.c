@@ -130,6 +130,11 @@ int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint6
 	return is_error(error) ? (int)error : (int)SYS(SYS_mprotect, p, bytes, PROT_READ | PROT_WRITE);
 }
 
+void plat_give_back(void *p, size_t bytes)
+{
+	SYS(SYS_madvise, p, bytes, MADV_REMOVE);
+}
+
 void *plat_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset)
 {
 	long p = SYS(SYS_mmap, address, bytes, protection, flags, fd, offset);
@@ -223,7 +228,7 @@ long plat_read_file(const char *path, char *buffer, size_t bytes)
 	return total;
 }
 
-int plat_lock_shared_fd(int fd)
+int plat_lock_exclusive(int fd)
 {
 	return (int)SYS(SYS_flock, fd, LOCK_EX | LOCK_NB);
 }
@@ -527,4 +532,9 @@ uintptr_t plat_stack_top_main(void)
 uintptr_t plat_thread_pointer(void)
 {
 	return (uintptr_t)__builtin_thread_pointer();
+}
+
+uintptr_t plat_loader_base(void)
+{
+	return getauxval(AT_BASE);
 }

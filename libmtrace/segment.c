@@ -92,12 +92,18 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* 1/8 of the memory limit, and never more than half of what is left of it. */
-static uint64_t default_cap(void)
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+	return value < most ? value : most;
+}
+
+/* 1/8 of the memory limit, and never more than half of what is left of it, or of the directory that others use too. */
+static uint64_t default_cap(const char *dir)
 {
 	uint64_t cap = clamp(plat_memory_limit() / 8, CAP_DEFAULT_LEAST, CAP_DEFAULT_MOST);
-	uint64_t half = plat_memory_headroom() / 2;
-	return half < cap ? (half < CAP_LEAST ? CAP_LEAST : half) : cap;
+	cap = at_most(cap, plat_memory_headroom() / 2);
+	cap = at_most(cap, plat_free_bytes(dir) / 2);
+	return cap < CAP_LEAST ? CAP_LEAST : cap;
 }
 
 static uint64_t reserved_bytes(const struct region_row *row, uint64_t cap)
@@ -197,7 +203,7 @@ uint64_t segment_reserve(enum mtrace_region_id region, uint64_t count)
 	if (unlikely(atomic_load_explicit(&segment.full[region], memory_order_relaxed)))
 		return UINT64_MAX;
 	atomic_fetch_add_explicit(&segment.header->regions[region].used, count, memory_order_relaxed);
-	uint64_t first = atomic_fetch_add_explicit(&segment.used[region], count, memory_order_relaxed);
+	uint64_t first = atomic_fetch_add_explicit(&segment.used[region], count, memory_order_seq_cst); /* pairs: give_back */
 	uint64_t end = (first + count) * region_rows[region].element_bytes;
 	if (unlikely(!segment_has(region, end)) && !segment_ensure(region, end))
 		return UINT64_MAX;
@@ -324,6 +330,15 @@ static void set_pointers(char *base, uint64_t cap)
 		set_region(&segment.header->regions[i], i, base);
 }
 
+/* A reader that looks whether we live holds a shared lock for an instant. */
+static int take_lock(int fd)
+{
+	int error;
+	for (int tries = 0; (error = plat_lock_exclusive(fd)) && tries < 1000; tries++)
+		plat_yield();
+	return error;
+}
+
 static enum segment_error map_file(int fd, const struct segment_request *request, uint32_t image, uint64_t cap)
 {
 	void *base = NULL;
@@ -332,7 +347,7 @@ static enum segment_error map_file(int fd, const struct segment_request *request
 	if (error)
 		return SEGMENT_NO_SPACE;
 	plat_file_identity(fd, &segment.device, &segment.inode);
-	if (plat_lock_shared_fd(fd) || plat_map_segment(fd, bytes, &base))
+	if (take_lock(fd) || plat_map_segment(fd, bytes, &base))
 		return SEGMENT_NO_MAP;
 	segment.header = base; /* for commit_pages */
 	if (commit_pages(0, MTRACE_REGIONS_OFFSET)) {
@@ -351,7 +366,7 @@ enum segment_error segment_create(const struct segment_request *request)
 	if (!dir)
 		return SEGMENT_NO_DIR;
 	bool file_limit = false;
-	uint64_t cap = fit_cap(request->cap_bytes ? request->cap_bytes : default_cap(), &file_limit);
+	uint64_t cap = fit_cap(request->cap_bytes ? request->cap_bytes : default_cap(dir), &file_limit);
 	if (!cap)
 		return file_limit ? SEGMENT_FILE_LIMIT : SEGMENT_NO_MAP;
 	uint32_t pid = plat_pid(), image = 0;
@@ -442,6 +457,42 @@ void segment_note_end(enum mtrace_end end, int status)
 	atomic_store_explicit(&h->end_mono_ns, plat_mono_ns(), memory_order_relaxed);
 	/* release: status and time before the word that makes them valid; the first end wins */
 	atomic_compare_exchange_strong_explicit(&h->end, &none, end, memory_order_release, memory_order_relaxed);
+}
+
+/* Elements of these are found by `used` alone. The rest have fixed places. */
+static bool is_appended(enum mtrace_region_id region)
+{
+	return region_rows[region].first_used > 0;
+}
+
+/* First the promise is taken back, then `used` is looked at once more: whoever reserved before that is seen, whoever
+   reserves after it finds the lower figure and commits again (store then load here, add then load there, all
+   seq_cst: one of the two sees the other). */
+static void give_back_of(enum mtrace_region_id region)
+{
+	enum { SLACK = 32 << 10 };
+	struct mtrace_region *r = &segment.header->regions[region];
+	uint64_t element = region_rows[region].element_bytes;
+	uint64_t have = atomic_load_explicit(&segment.committed[region], memory_order_acquire);
+	uint64_t keep = page_up(atomic_load_explicit(&segment.used[region], memory_order_relaxed) * element) + SLACK;
+	if (keep >= have ||
+	    !atomic_compare_exchange_strong_explicit(&segment.committed[region], &have, keep, memory_order_seq_cst,
+						     memory_order_relaxed))
+		return;
+	atomic_fetch_sub_explicit(&r->committed_bytes, have - keep, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&segment.header->committed_bytes, have - keep, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&segment.committed_total, have - keep, memory_order_relaxed);
+	if (atomic_load_explicit(&segment.used[region], memory_order_seq_cst) * element <= keep)
+		plat_give_back(segment.base[region] + keep, have - keep);
+	else
+		segment_ensure(region, have);
+}
+
+void segment_give_back(void)
+{
+	for (int region = 0; region < MTRACE_REGION_COUNT; region++)
+		if (is_appended((enum mtrace_region_id)region))
+			give_back_of((enum mtrace_region_id)region);
 }
 
 /* ---- old segments ---------------------------------------------------------------------------------- */

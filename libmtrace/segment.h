@@ -92,7 +92,10 @@ static inline void segment_count(enum mtrace_counter counter)
 	atomic_fetch_add_explicit(&segment.header->counters[counter], 1, memory_order_relaxed);
 }
 
-/* The end record: a clean exit also gives unused committed pages back. */
+/* The end record; the first one wins. */
 void segment_note_end(enum mtrace_end end, int status);
+
+/* At a clean exit: committed pages that no element uses go back to the system. Events may still come; they commit anew. */
+void segment_give_back(void);
 
 #endif

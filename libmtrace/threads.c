@@ -76,15 +76,15 @@ static void fill_identity(struct mtrace_thread *t, const struct thread_birth *bi
 
 /* The stack ends below the thread control block; the main thread's ends where the kernel put its arguments. Without a
    birth record the size is not known: a small one is claimed, and what lies beyond is checked by the unwinder. */
-static void find_stack(struct thread_state *self, const struct thread_birth *birth, bool is_main)
+static void find_stack(struct thread_state *self, const struct thread_birth *birth)
 {
 	enum { MAIN_MOST = 64 << 20, UNKNOWN = 64 << 10 };
-	uint64_t bytes = birth && birth->stack_bytes ? birth->stack_bytes : UNKNOWN;
-	if (is_main) {
-		bytes = plat_stack_limit();
-		bytes = bytes < MAIN_MOST ? bytes : MAIN_MOST;
+	uint64_t limit = plat_stack_limit(), bytes = limit < MAIN_MOST ? limit : MAIN_MOST;
+	self->stack_high = plat_stack_top_main();
+	if ((uintptr_t)__builtin_frame_address(0) - (self->stack_high - bytes) >= bytes) { /* not on the main stack */
+		bytes = birth && birth->stack_bytes ? birth->stack_bytes : UNKNOWN;
+		self->stack_high = plat_thread_pointer();
 	}
-	self->stack_high = is_main ? plat_stack_top_main() : plat_thread_pointer();
 	self->stack_low = self->stack_high - bytes;
 }
 
@@ -93,7 +93,7 @@ static void find_stack(struct thread_state *self, const struct thread_birth *bir
 __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, const struct thread_birth *birth)
 {
 	memset(self, 0, sizeof *self);
-	find_stack(self, birth, plat_tid() == plat_pid());
+	find_stack(self, birth);
 	self->tick_interval = 1;
 	uint32_t id = new_identity();
 	self->record = id ? thread_at(id) : NULL;

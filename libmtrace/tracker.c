@@ -15,13 +15,24 @@
 enum { DEPTH_USUAL = 128, DEPTH_MOST = 256 };
 #define SKIPPED UINT32_MAX /* the tag of our own frames: not part of the program's stack */
 
-static struct plat_object own_object;
+static struct plat_object own_object, loader_object;
 static enum { WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
+
+static void find_object(uintptr_t address, struct plat_object *object)
+{
+	if (!plat_find_object(address, object))
+		memset(object, 0, sizeof *object);
+}
+
+static bool is_in(const struct plat_object *object, uintptr_t address)
+{
+	return address - object->start < object->end - object->start;
+}
 
 bool tracker_init(void)
 {
-	if (!plat_find_object((uintptr_t)&tracker_init, &own_object))
-		memset(&own_object, 0, sizeof own_object);
+	find_object((uintptr_t)&tracker_init, &own_object);
+	find_object(plat_loader_base(), &loader_object);
 	walk_by = WALK_RULES;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
@@ -60,7 +71,7 @@ static __attribute__((cold, noinline)) uint32_t resolve_frame(const struct unwin
 	struct plat_object object;
 	uintptr_t code = frame->pc - !frame->exact;
 	uint32_t id, flags = frame->exact ? MTRACE_FRAME_EXACT : 0;
-	if (code >= own_object.start && code < own_object.end)
+	if (is_in(&own_object, code))
 		id = SKIPPED;
 	else if (plat_find_object(code, &object))
 		id = stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&object), frame->pc - object.bias, flags);
@@ -98,10 +109,19 @@ static size_t without_nameless_end(const struct unwind_frame *frames, size_t cou
 	return count - 1;
 }
 
+/* The loader's first instructions, which run the constructors of a starting program, have no rules: nothing called
+   them. */
+static enum unwind_end judge_end(const struct unwind_frame *frames, size_t count, enum unwind_end end)
+{
+	return end == UNWIND_NO_RULES && count && is_in(&loader_object, frames[count - 1].pc) ? UNWIND_WHOLE : end;
+}
+
 /* From the outermost frame inwards: root of the kind, marker if the walk is not whole, frames. */
 static uint32_t row_of(enum mtrace_kind kind, const struct unwind_frame *frames, size_t count, enum unwind_end end)
 {
 	uint32_t node = kind;
+	if (unlikely(end != UNWIND_WHOLE))
+		end = judge_end(frames, count, end);
 	if (unlikely(end != UNWIND_WHOLE)) {
 		count = without_nameless_end(frames, count, end);
 		node = stacks_node(node, stacks_marker_frame((enum mtrace_marker)end));
