@@ -18,12 +18,13 @@ SHIM_CFLAGS := $(COMMON) -Wconversion -Wno-sign-conversion -Wframe-larger-than=4
 	-ftls-model=initial-exec -fno-plt -fno-stack-protector -fno-semantic-interposition -fasynchronous-unwind-tables \
 	-Ilibmtrace
 SHIM_LDFLAGS := -shared -Wl,-soname,libmtrace.so.0 -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now \
-	-Wl,--version-script=libmtrace/libmtrace.map -Wl,--no-undefined -static-libgcc
+	-Wl,--version-script=libmtrace/libmtrace.map -Wl,--no-undefined -static-libgcc \
+	-Wl,--push-state,--no-as-needed -l:libdl.so.2 -Wl,--pop-state
 TOOL_CFLAGS := $(COMMON) -Ilibmtrace -Itools
 TOOL_LIBS := -ldw -lelf -ljansson -lzstd -lz -liberty -lpthread
 
 SHIM_SOURCES := $(wildcard libmtrace/*.c libmtrace/unwind/*.c libmtrace/lang/*.c)
-TOOL_SOURCES := $(wildcard tools/*.c tools/read/*.c tools/model/*.c tools/emit/*.c tools/symbols/*.c)
+TOOL_SOURCES := $(wildcard tools/*.c tools/read/*.c tools/model/*.c tools/emit/*.c tools/symbols/*.c tools/run/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
 

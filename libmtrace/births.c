@@ -41,7 +41,8 @@ static void give_back(struct birth *b)
 static uint64_t stack_bytes_of(const pthread_attr_t *attributes)
 {
 	size_t bytes = 0;
-	if (attributes && !pthread_attr_getstacksize(attributes, &bytes) && bytes)
+	boot_find((void **)&real.pthread_attr_getstacksize, "pthread_attr_getstacksize", (uintptr_t)&stack_bytes_of);
+	if (attributes && !real.pthread_attr_getstacksize(attributes, &bytes) && bytes)
 		return bytes;
 	uint64_t limit = plat_stack_limit();
 	return limit == UINT64_MAX ? 2u << 20 : limit;

@@ -1,6 +1,5 @@
 #include "boot.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +60,7 @@ size_t boot_size(const void *p)
 
 static void find_real_functions(void)
 {
-#define EAGER(ret, name, params) *(void **)&real.name = dlsym(RTLD_NEXT, #name);
+#define EAGER(ret, name, params) *(void **)&real.name = plat_symbol_next(#name);
 #include "wrapped.def"
 }
 
@@ -78,14 +77,13 @@ static void *find_from_caller(const char *name, uintptr_t caller)
 	struct plat_object object;
 	if (!plat_find_object(caller, &object) || !object.path)
 		return NULL;
-	void *handle = dlopen(object.path[0] ? object.path : NULL, RTLD_LAZY | RTLD_NOLOAD);
-	return handle ? dlsym(handle, name) : NULL; /* the handle stays: the object is pinned as long as we use it */
+	return plat_symbol_of(object.path, name);
 }
 
 __attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
 {
 	int saved = errno;
-	void *found = dlsym(RTLD_NEXT, name);
+	void *found = plat_symbol_next(name);
 	if (!found)
 		found = find_from_caller(name, caller);
 	if (is_own(found))

@@ -5,6 +5,7 @@
  * A block goes back only to the allocator that made it; blocks of the bootstrap arena are recognised by address, for
  * the life of the process. errno is what the real function left. Nothing here may be called by our own code.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdarg.h>
@@ -25,7 +26,13 @@
 enum { MALLOC_ALIGNMENT = 16 };
 
 /* Prototypes for the names that no header declares. */
-#define LAZY(ret, name, params) EXPORT ret name params;
+EXPORT void free_sized(void *p, size_t size);
+EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size);
+EXPORT void *mallocx(size_t size, int flags);
+EXPORT void *rallocx(void *old, size_t size, int flags);
+EXPORT size_t xallocx(void *p, size_t size, size_t extra, int flags);
+EXPORT void dallocx(void *p, int flags);
+EXPORT void sdallocx(void *p, size_t size, int flags);
 #define NEW(name, params, args) EXPORT void *name params;
 #define DELETE(name, params, args) EXPORT void name params;
 #include "wrapped.def"

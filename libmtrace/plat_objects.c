@@ -464,7 +464,7 @@ void plat_objects_init(void)
 	executable.headers = (const void *)getauxval(AT_PHDR);
 	executable.count = executable.headers ? (uint32_t)getauxval(AT_PHNUM) : 0;
 	executable.bias = bias_of(executable.headers, executable.count);
-	void *symbol = dlsym(RTLD_DEFAULT, "_dl_find_object");
+	void *symbol = plat_symbol_any("_dl_find_object");
 	memcpy(&find_by_libc, &symbol, sizeof symbol);
 }
 

@@ -7,7 +7,8 @@
  */
 #include "unwind/unwind.h"
 
-#include <dlfcn.h>
+#include "plat.h"
+
 #include <string.h>
 
 #if __has_include(<libunwind.h>)
@@ -28,14 +29,14 @@ static struct {
 
 static bool find(void *handle, const char *name, void *function)
 {
-	void *symbol = dlsym(handle, name);
+	void *symbol = plat_symbol_in(handle, name);
 	memcpy(function, &symbol, sizeof symbol);
 	return symbol != NULL;
 }
 
 bool unwind_libunwind_init(void)
 {
-	void *handle = dlopen("libunwind.so.8", RTLD_LOCAL | RTLD_NOW);
+	void *handle = plat_load_private("libunwind.so.8");
 	return handle && find(handle, STRING(UNW_ARCH_OBJ(getcontext)), &library.get_context) &&
 	       find(handle, STRING(UNW_OBJ(init_local)), &library.init_local) &&
 	       find(handle, STRING(UNW_OBJ(step)), &library.step) &&
