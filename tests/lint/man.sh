@@ -1,0 +1,39 @@
+#!/bin/bash
+# man: the pages are what the tables say now, mandoc has nothing to complain of, and every command and option that
+# `mtrace help` and `--help` print stands in mtrace.1.
+set -u
+export LC_ALL=C.UTF-8
+cd "$(dirname "$0")/../.." || exit 2
+build=${BUILD:-build}
+status=0
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+
+man/generate.sh "$fresh" || exit 1
+for page in mtrace.1 libmtrace-options.7; do
+	if ! diff -u "man/$page" "$fresh/$page" | head -20 | grep .; then
+		continue
+	fi
+	echo "man/$page is not what the tables say; run: man/generate.sh"
+	status=1
+done
+for page in man/*.[1-9]; do
+	complaints=$(mandoc -Tlint -W warning "$page" 2>&1 | grep -vE 'referenced manual not found|missing date')
+	[ -z "$complaints" ] || { echo "$complaints"; status=1; }
+	for section in NAME DESCRIPTION "SEE ALSO"; do
+		grep -qiE "^\.SH \"?$section" "$page" || { echo "$page: no section $section"; status=1; }
+	done
+done
+for section in EXAMPLES "EXIT STATUS" FILES ENVIRONMENT; do
+	for page in man/mtrace.1 man/libmtrace-options.7; do
+		grep -q "^\.Sh $section" "$page" || { echo "$page: no section $section"; status=1; }
+	done
+done
+shown=$(mandoc -Tutf8 man/mtrace.1 | sed 's/.\x08//g')
+for command in $("$build/mtrace" help | awk '/^  [a-z]/ && !/not in this version/ { print $1 }'); do
+	grep -q "mtrace $command" <<<"$shown" || { echo "man/mtrace.1: $command is missing"; status=1; }
+	for option in $("$build/mtrace" "$command" --help 2>&1 | grep -oE '(^| )--[a-z][a-z-]*' | sort -u); do
+		grep -q -e "$option" <<<"$shown" || { echo "man/mtrace.1: $command $option is missing"; status=1; }
+	done
+done
+exit $status

@@ -1,0 +1,41 @@
+# install: `make install [PREFIX=/usr/local] [DESTDIR=…]`, `make uninstall`. Included by the Makefile.
+#
+# Every file appears under its own name by rename, so that a process that runs or maps the old one keeps it whole.
+# lib/libmtrace.so is the stable path to preload; the real file bears the version, the middle link the soname.
+# On Debian the package libc-devtools owns /usr/bin/mtrace (glibc's malloc trace reader, a perl script) and its page
+# mtrace(1). With the default PREFIX ours comes first in PATH and in man's; PREFIX=/usr is refused where theirs is.
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
+SOVERSION := 0
+MAN_PAGES := $(sort $(wildcard man/*.[1-9]))
+
+installed_files = $(PREFIX)/bin/mtrace $(LIBDIR)/libmtrace.so.$(VERSION) $(LIBDIR)/libmtrace.so.$(SOVERSION) \
+	$(LIBDIR)/libmtrace.so $(PREFIX)/include/mtrace.h $(LIBDIR)/pkgconfig/libmtrace.pc \
+	$(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+
+# put MODE SOURCE TARGET: by way of a name beside it
+put = install -D -m $(1) $(2) '$(DESTDIR)$(3).new' && mv -fT '$(DESTDIR)$(3).new' '$(DESTDIR)$(3)'
+put_link = ln -sfn $(1) '$(DESTDIR)$(2).new' && mv -fT '$(DESTDIR)$(2).new' '$(DESTDIR)$(2)'
+
+.PHONY: uninstall refuse-foreign-mtrace
+
+refuse-foreign-mtrace:
+	@f='$(DESTDIR)$(PREFIX)/bin/mtrace'; \
+	if [ -e "$$f" ] && [ "$$(dd if="$$f" bs=1 skip=1 count=3 2>/dev/null)" != ELF ]; then \
+		echo "install: $$f is another program (Debian's libc-devtools has one of that name);" \
+			"choose another PREFIX, for example make install PREFIX=/opt/libmtrace" >&2; exit 2; \
+	fi
+
+install: refuse-foreign-mtrace all
+	$(Q)$(call put,755,$(BUILD)/mtrace,$(PREFIX)/bin/mtrace)
+	$(Q)$(call put,755,$(BUILD)/libmtrace.so,$(LIBDIR)/libmtrace.so.$(VERSION))
+	$(Q)$(call put_link,libmtrace.so.$(VERSION),$(LIBDIR)/libmtrace.so.$(SOVERSION))
+	$(Q)$(call put_link,libmtrace.so.$(SOVERSION),$(LIBDIR)/libmtrace.so)
+	$(Q)$(call put,644,libmtrace/mtrace.h,$(PREFIX)/include/mtrace.h)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' tools/libmtrace.pc.in \
+		>$(BUILD)/libmtrace.pc && $(call put,644,$(BUILD)/libmtrace.pc,$(LIBDIR)/pkgconfig/libmtrace.pc)
+	$(Q)$(foreach page,$(MAN_PAGES),$(call put,644,$(page),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) &&) :
+	@echo "installed in $(DESTDIR)$(PREFIX); preload $(LIBDIR)/libmtrace.so, or: mtrace run -- PROGRAM"
+
+uninstall:
+	$(Q)rm -f $(foreach file,$(installed_files),'$(DESTDIR)$(file)')
