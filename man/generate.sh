@@ -1,0 +1,87 @@
+#!/bin/bash
+# generate: makes man/mtrace.1 and man/libmtrace-options.7 in the directory given (default man) from their .in files
+# and from the tables that the programs themselves use, so that no page can drift from them.
+#
+# mtrace.1 needs a built mtrace ($BUILD/mtrace); tests/lint/man.sh compares the result with what is committed.
+set -eu
+export LC_ALL=C.UTF-8
+cd "$(dirname "$0")/.."
+out=${1:-man}
+build=${BUILD:-build}
+version=$(sed -n 's/^VERSION := *//p' Makefile)
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
+
+# Rows of a .def file, one a line, tab-separated: the compiler's own preprocessor reads it.
+rows() {
+	printf '#define X(...) @ROW __VA_ARGS__\n#include "%s"\n' "$1" | gcc -E -P -x c -Ilibmtrace - |
+		tr '\n' ' ' | sed 's/@ROW /\n/g' | sed -n 's/[[:space:]]*$//; /./p'
+}
+
+# fill FILE NAME=PIECE-FILE…: puts each piece in place of the line @NAME@.
+fill() {
+	local file=$1 piece script="s/@VERSION@/$version/"
+	shift
+	for piece in "$@"; do
+		script+=$'\n'"/^@${piece%%=*}@\$/{"$'\n'"r ${piece#*=}"$'\n'"d"$'\n'"}"
+	done
+	sed "$script" "man/$file.in" >"$out/$file"
+}
+
+# What is special to mdoc: a backslash, a control character at the start of a line, an ellipsis.
+escape='
+	function text(s) { gsub(/\\/, "\\e", s); gsub(/…/, "...", s); gsub(/–/, "\\(en", s)
+		return s ~ /^[.'"'"']/ ? "\\&" s : s }
+	function words(s) { s = text(s); gsub(/"/, "\\(dq", s); return "\"" s "\"" }
+	function sentence(s) { s = text(s); s = toupper(substr(s, 1, 1)) substr(s, 2); return s ~ /[.?!]$/ ? s : s "." }'
+
+commands() {
+	awk -F'\t' "$escape"'
+		$1 == "command" { shown = $4 == "present"; if (!shown) next
+			if (open) print ".El"
+			open = 0
+			print ".It Ic " words($5); print sentence($6) }
+		$1 == "option" && shown {
+			if (!open) print ".Bl -tag -width Ds -compact"
+			open = 1
+			name = $3; sub(/^-/, "", name)
+			print ".It Fl " name ($4 == "" ? "" : " Ar " words($4)); print sentence($5) }
+		END { if (open) print ".El" }' "$table"
+}
+
+absent_commands() {
+	awk -F'\t' '$1 == "command" && $4 == "absent" { names[++n] = $2 }
+		END { for (i = 1; i <= n; i++) print ".Cm " names[i] (i < n ? " ," : " .") }' "$table"
+}
+
+options() {
+	rows options.def | sed 's/^\([A-Z]*\), \([a-z_]*\), "\(.*\)", \([0-9]*\), \([0-9]*\), "\(.*\)"$/\1\t\2\t\3\t\4\t\5\t\6/' |
+		awk -F'\t' "$escape"'
+		function size(n) { return n % 1073741824 == 0 ? n / 1073741824 "g" : n % 1048576 == 0 ? n / 1048576 "m" : n "" }
+		{
+			value = $1 == "CHOICE" ? $6 : $1 == "SIZE" ? "size" : $1 == "NUMBER" ? "number" : "text"
+			help = $6
+			if ($1 == "CHOICE") { sub(/.*: /, "", value); sub(/: [^:]*$/, "", help) }
+			print ".It Cm " $2 " Ns = Ns Ar " words(value)
+			print sentence(help)
+			if ($1 == "NUMBER") print "From " $4 " to " $5 "."
+			if ($1 == "SIZE") print "From " size($4) " to " size($5) "."
+			if ($3 != "") print "Default " $3 "."
+		}'
+}
+
+counters() {
+	rows counters.def | sed 's/^\([a-z_]*\), "\(.*\)"$/\1\t\2/' |
+		awk -F'\t' "$escape"'{ print ".It Cm " $1; print sentence($2) }'
+}
+
+[ -x "$build/mtrace" ] || { echo "generate: $build/mtrace is not built; run: make" >&2; exit 2; }
+"$build/mtrace" help --man-table >"$table"
+pieces=$(mktemp -d)
+trap 'rm -rf "$table" "$pieces"' EXIT
+commands >"$pieces/commands"
+absent_commands >"$pieces/absent"
+options >"$pieces/options"
+counters >"$pieces/counters"
+fill mtrace.1 "COMMANDS=$pieces/commands" "ABSENT=$pieces/absent"
+fill libmtrace-options.7 "OPTIONS=$pieces/options" "COUNTERS=$pieces/counters"
