@@ -14,10 +14,18 @@ static const char *string_at(uint32_t offset)
 	return segment.base[MTRACE_REGION_STRINGS] + offset;
 }
 
-/* The executable has no name in the loader's list. */
-static const char *path_of(const struct plat_object *object)
+enum { PATH_MOST = 512 };
+
+/* The executable has no name in the loader's list; a library opened by a relative path has one that only the working
+   directory of that moment explains. The vDSO's has no slash and stays. */
+static const char *path_of(const struct plat_object *object, char buffer[PATH_MOST])
 {
-	return object->path && object->path[0] ? object->path : segment.info->exe;
+	const char *path = object->path;
+	if (!path || !path[0])
+		return segment.info->exe;
+	if (path[0] == '/' || !strchr(path, '/'))
+		return path;
+	return plat_mapped_path(object->start, buffer, PATH_MOST) ? buffer : path;
 }
 
 static uint32_t kept_build_id_bytes(const struct plat_object *object)
@@ -26,11 +34,11 @@ static uint32_t kept_build_id_bytes(const struct plat_object *object)
 	return object->build_id ? (object->build_id_bytes < most ? object->build_id_bytes : most) : 0;
 }
 
-static bool is_same(const struct mtrace_module *m, const struct plat_object *object)
+static bool is_same(const struct mtrace_module *m, const struct plat_object *object, const char *path)
 {
 	uint32_t bytes = kept_build_id_bytes(object);
 	return m->build_id_bytes == bytes && !memcmp(m->build_id, object->build_id ? object->build_id : m->build_id, bytes) &&
-	       segment_id_ok(MTRACE_REGION_STRINGS, m->path, 1) && !strcmp(string_at(m->path), path_of(object));
+	       segment_id_ok(MTRACE_REGION_STRINGS, m->path, 1) && !strcmp(string_at(m->path), path);
 }
 
 static uint64_t module_count(void)
@@ -41,11 +49,11 @@ static uint64_t module_count(void)
 	return used;
 }
 
-static uint32_t find_module(const struct plat_object *object)
+static uint32_t find_module(const struct plat_object *object, const char *path)
 {
 	uint64_t count = module_count();
 	for (uint64_t id = 1; id < count; id++)
-		if (atomic_load_explicit(&module_at(id)->ready, memory_order_acquire) && is_same(module_at(id), object))
+		if (atomic_load_explicit(&module_at(id)->ready, memory_order_acquire) && is_same(module_at(id), object, path))
 			return (uint32_t)id;
 	return 0;
 }
@@ -63,7 +71,9 @@ static uint32_t keep_string(const char *text)
 /* Two threads may make the same module at once: readers join equal ones by path and build-id. */
 uint32_t modules_of(const struct plat_object *object)
 {
-	uint32_t known = find_module(object);
+	char buffer[PATH_MOST];
+	const char *path = path_of(object, buffer);
+	uint32_t known = find_module(object, path);
 	if (known)
 		return known;
 	uint64_t id = segment_reserve(MTRACE_REGION_MODULES, 1);
@@ -72,7 +82,7 @@ uint32_t modules_of(const struct plat_object *object)
 		return 0;
 	}
 	struct mtrace_module *m = module_at(id);
-	m->path = keep_string(path_of(object));
+	m->path = keep_string(path);
 	m->start = object->start;
 	m->end = object->end;
 	m->bias = object->bias;

@@ -105,6 +105,9 @@ void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-
    /proc/self/maps. The caller has a frame in that object, so it stays loaded while we look. */
 bool plat_find_object(uintptr_t pc, struct plat_object *out);
 
+/* The absolute path of the file mapped at `address`, from /proc/self/maps: the loader's own name may be relative. */
+bool plat_mapped_path(uintptr_t address, char *path, size_t bytes);
+
 /* The part of the object, backed by its file and readable, that address lies in: [*low, *high). */
 bool plat_object_span(const struct plat_object *object, uintptr_t address, uintptr_t *low, uintptr_t *high);
 

@@ -415,6 +415,23 @@ static bool search_maps(struct maps_reader *r, uintptr_t pc, struct plat_object 
 	return false;
 }
 
+bool plat_mapped_path(uintptr_t address, char *path, size_t bytes)
+{
+	struct maps_line line;
+	struct maps_reader reader = { .at = 0 };
+	bool found = false;
+	reader.fd = plat_open("/proc/self/maps", O_RDONLY, 0);
+	if (reader.fd < 0)
+		return false;
+	while (!found && read_line(&reader, &line) && line.start <= address)
+		found = address < line.end;
+	plat_close(reader.fd);
+	if (!found || line.path[0] != '/' || strlen(line.path) >= bytes)
+		return false;
+	memcpy(path, line.path, strlen(line.path) + 1);
+	return true;
+}
+
 static bool find_in_executable(uintptr_t pc, struct plat_object *out)
 {
 	use_executable(out);

@@ -20,9 +20,9 @@ struct region_row {
 
 static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_FRAMES] = {sizeof(struct mtrace_frame), 25, 0, 1},
-	[MTRACE_REGION_FRAME_BUCKETS] = {sizeof(uint32_t), 0, 4u << 20, 0},
+	[MTRACE_REGION_FRAME_BUCKETS] = {sizeof(uint32_t), 3, 0, 0},
 	[MTRACE_REGION_NODES] = {sizeof(struct mtrace_node), 50, 0, MTRACE_FIRST_NODE},
-	[MTRACE_REGION_NODE_BUCKETS] = {sizeof(uint32_t), 0, 64u << 20, 0},
+	[MTRACE_REGION_NODE_BUCKETS] = {sizeof(uint32_t), 7, 0, 0},
 	[MTRACE_REGION_ROWS] = {sizeof(struct mtrace_row), 50, 0, 1},
 	[MTRACE_REGION_LIVE_ROOT] = {sizeof(uint64_t), 0, MTRACE_LIVE_ROOT_ENTRIES * sizeof(uint64_t), 0},
 	[MTRACE_REGION_LIVE_CHUNKS] = {sizeof(struct mtrace_live_chunk), 50, 0, 1},
@@ -30,7 +30,7 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_LIVE_LINES] = {sizeof(struct mtrace_live_line), 100, 0, 1},
 	[MTRACE_REGION_LIVE_HUGE] = {sizeof(struct mtrace_live_huge), 0, MTRACE_LIVE_HUGE_ENTRIES * 16, 0},
 	[MTRACE_REGION_MODULES] = {sizeof(struct mtrace_module), 0, 2u << 20, 1},
-	[MTRACE_REGION_STRINGS] = {1, 0, 8u << 20, 1},
+	[MTRACE_REGION_STRINGS] = {1, 0, 2u << 20, 1},
 	[MTRACE_REGION_THREADS] = {sizeof(struct mtrace_thread), 0, 65536u * sizeof(struct mtrace_thread), 1},
 	[MTRACE_REGION_MARKS] = {sizeof(struct mtrace_mark), 0, 1u << 20, 1},
 	[MTRACE_REGION_RANGES] = {sizeof(struct mtrace_range), 0,
@@ -453,6 +453,8 @@ void segment_note_end(enum mtrace_end end, int status)
 {
 	struct mtrace_header *h = segment.header;
 	uint32_t none = MTRACE_END_NONE;
+	if (atomic_load_explicit(&h->end, memory_order_relaxed) != none)
+		return;
 	atomic_store_explicit(&h->end_status, status, memory_order_relaxed);
 	atomic_store_explicit(&h->end_mono_ns, plat_mono_ns(), memory_order_relaxed);
 	/* release: status and time before the word that makes them valid; the first end wins */
