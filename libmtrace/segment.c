@@ -64,13 +64,19 @@ static char *put_number(char *at, const char *end, uint64_t value)
 	return put_text(at, end, digit);
 }
 
+/* "mtrace.<pid>.<start>.": what the files of one process begin with. */
+static char *put_prefix(char *at, const char *end, uint32_t pid, uint64_t start)
+{
+	at = put_text(at, end, MTRACE_SEGMENT_PREFIX);
+	at = put_text(put_number(at, end, pid), end, ".");
+	return put_text(put_number(at, end, start), end, ".");
+}
+
 static void put_segment_path(char *path, size_t bytes, const char *dir, uint32_t pid, uint64_t start, uint32_t image)
 {
 	const char *end = path + bytes - 1;
-	char *at = put_text(put_text(path, end, dir), end, "/" MTRACE_SEGMENT_PREFIX);
-	at = put_text(put_number(at, end, pid), end, ".");
-	at = put_text(put_number(at, end, start), end, ".");
-	put_number(at, end, image);
+	char *at = put_text(put_text(path, end, dir), end, "/");
+	put_number(put_prefix(at, end, pid, start), end, image);
 }
 
 /* ---- small pieces of other files ---------------------------------------------------------------------- */
@@ -219,6 +225,85 @@ bool segment_damaged(void)
 	return false;
 }
 
+/* ---- the images of one process ------------------------------------------------------------------------- */
+
+struct images {
+	char prefix[64];
+	uint32_t image[64]; /* those found, in no order; more than fit are left out */
+	uint32_t count;
+};
+
+static bool note_image(const char *name, void *context)
+{
+	struct images *found = context;
+	size_t length = strlen(found->prefix);
+	if (strncmp(name, found->prefix, length))
+		return true;
+	uint32_t image = 0;
+	for (const char *digit = name + length; *digit >= '0' && *digit <= '9'; digit++)
+		image = image * 10 + (uint32_t)(*digit - '0');
+	found->image[found->count++] = image;
+	return found->count < sizeof found->image / sizeof found->image[0];
+}
+
+static void find_images(const char *dir, uint32_t pid, uint64_t start, struct images *found)
+{
+	found->count = 0;
+	put_prefix(found->prefix, found->prefix + sizeof found->prefix - 1, pid, start);
+	plat_list_dir(dir, note_image, found);
+}
+
+/* Calls visit(path) for the files of pid's images until it returns true; whether one did. */
+static bool any_image(const char *dir, uint32_t pid, bool (*visit)(const char *path))
+{
+	const char *dirs[] = {dir[0] ? dir : "/dev/shm", dir[0] ? NULL : "/tmp"};
+	uint64_t start = plat_start_time(pid);
+	for (int d = 0; d < 2 && dirs[d]; d++) {
+		struct images found;
+		find_images(dirs[d], pid, start, &found);
+		for (uint32_t i = 0; i < found.count; i++) {
+			char path[512];
+			put_segment_path(path, sizeof path, dirs[d], pid, start, found.image[i]);
+			if (plat_is_own_file(path) && visit(path))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_forked(const char *path)
+{
+	uint32_t forked = 0;
+	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	read_exactly(fd, &forked, sizeof forked, offsetof(struct mtrace_header, forked));
+	plat_close(fd);
+	return forked == 1;
+}
+
+static bool unlink_forked(const char *path)
+{
+	if (is_forked(path))
+		plat_unlink(path);
+	return false;
+}
+
+bool segment_is_alive(const char *dir, uint32_t pid)
+{
+	return any_image(dir, pid, plat_is_locked);
+}
+
+bool segment_was_forked(const char *dir, uint32_t pid)
+{
+	return any_image(dir, pid, is_forked);
+}
+
+void segment_forget_forked(const char *dir)
+{
+	any_image(dir, plat_pid(), unlink_forked);
+}
+
 /* ---- creation -------------------------------------------------------------------------------------- */
 
 static bool can_create_in(const char *dir)
@@ -253,19 +338,20 @@ static void mark_exec(const char *dir, uint32_t pid, uint64_t start, uint32_t im
 	plat_close(fd);
 }
 
+/* Numbers only rise while one file of the process is left: the image before ours is the highest. */
 static int open_new(const char *dir, uint32_t pid, uint64_t start, uint32_t *image)
 {
-	for (uint32_t n = 0; n < 10000; n++) {
-		put_segment_path(segment.path, sizeof segment.path, dir, pid, start, n);
-		int fd = plat_open(segment.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-		if (fd == -EEXIST)
-			continue;
-		if (fd >= 0 && n > 0)
-			mark_exec(dir, pid, start, n - 1);
-		*image = n;
-		return fd;
-	}
-	return -EEXIST;
+	struct images found;
+	uint32_t next = 0;
+	find_images(dir, pid, start, &found);
+	for (uint32_t i = 0; i < found.count; i++)
+		next = found.image[i] >= next ? found.image[i] + 1 : next;
+	put_segment_path(segment.path, sizeof segment.path, dir, pid, start, next);
+	int fd = plat_open(segment.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (fd >= 0 && next > 0)
+		mark_exec(dir, pid, start, next - 1);
+	*image = next;
+	return fd;
 }
 
 static void describe_process(struct mtrace_info *info)
@@ -390,61 +476,6 @@ const char *segment_error_text(enum segment_error error)
 	case SEGMENT_NO_MAP: return "it cannot be mapped (ulimit -v?); raise the limit or set MTRACE_OPTIONS=memory=16m";
 	default: return "";
 	}
-}
-
-/* ---- segments of one pid ----------------------------------------------------------------------------- */
-
-enum { IMAGES_MOST = 64 };
-
-/* Calls visit(path) for each image's file of pid, first image first, until it returns true; whether one did. */
-static bool any_image(const char *dir, uint32_t pid, bool (*visit)(const char *path))
-{
-	const char *dirs[] = {dir[0] ? dir : "/dev/shm", dir[0] ? NULL : "/tmp"};
-	uint64_t start = plat_start_time(pid);
-	for (int d = 0; d < 2 && dirs[d]; d++) {
-		for (uint32_t n = 0; n < IMAGES_MOST; n++) {
-			char path[512];
-			put_segment_path(path, sizeof path, dirs[d], pid, start, n);
-			if (!plat_is_own_file(path))
-				break;
-			if (visit(path))
-				return true;
-		}
-	}
-	return false;
-}
-
-static bool is_forked(const char *path)
-{
-	uint32_t forked = 0;
-	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	read_exactly(fd, &forked, sizeof forked, offsetof(struct mtrace_header, forked));
-	plat_close(fd);
-	return forked == 1;
-}
-
-static bool unlink_forked(const char *path)
-{
-	if (is_forked(path))
-		plat_unlink(path);
-	return false;
-}
-
-bool segment_is_alive(const char *dir, uint32_t pid)
-{
-	return any_image(dir, pid, plat_is_locked);
-}
-
-bool segment_was_forked(const char *dir, uint32_t pid)
-{
-	return any_image(dir, pid, is_forked);
-}
-
-void segment_forget_forked(const char *dir)
-{
-	any_image(dir, plat_pid(), unlink_forked);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
