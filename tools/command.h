@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "die.h"
+
 enum { EXIT_DONE = 0, EXIT_NOTHING = 1, EXIT_TROUBLE = 2 };
 
 /* One row of the table in mtrace.c. `options`: NULL-terminated rows for help, man page and nearest-match. */
@@ -27,6 +29,17 @@ struct command {
 
 extern const struct command commands[]; /* ends with a NULL name */
 
+/* Options of a command: defined in the cmd_*.c that reads them (name NULL ends them), named here so that the table
+   in mtrace.c can point at them. `--help` is understood by every command and stands in no table. */
+extern const struct command_option cmd_run_options[];
+extern const struct command_option cmd_report_options[];
+extern const struct command_option cmd_leaks_options[];
+extern const struct command_option cmd_export_options[];
+extern const struct command_option cmd_ps_options[];
+extern const struct command_option cmd_doctor_options[];
+extern const struct command_option cmd_symbolize_options[];
+extern const struct command_option cmd_help_options[];
+
 int cmd_run(int argc, char **argv, const struct command *self);
 int cmd_report(int argc, char **argv, const struct command *self); /* report and leaks */
 int cmd_export(int argc, char **argv, const struct command *self);
@@ -35,6 +48,7 @@ int cmd_doctor(int argc, char **argv, const struct command *self);
 int cmd_symbolize(int argc, char **argv, const struct command *self);
 int cmd_version(int argc, char **argv, const struct command *self);
 int cmd_help(int argc, char **argv, const struct command *self);
+int cmd_absent(int argc, char **argv, const struct command *self); /* named by the design, not in this version */
 
 /* options.c: walks argv against self->options. Returns the next option's index in self->options, -1 at the first
    operand or the end, -2 after printing one line about an unknown option (with the nearest) or a missing argument.
@@ -42,12 +56,16 @@ int cmd_help(int argc, char **argv, const struct command *self);
 struct option_cursor {
 	int index;         /* next argv element; starts at 1 */
 	const char *value; /* argument of the option just returned, NULL none */
+	bool ended;        /* "--" was seen: only operands follow */
 };
 int option_next(int argc, char **argv, const struct command *self, struct option_cursor *cursor);
 
-/* die.c: one line on stderr, "mtrace: …", and exit(code). warn: the same without the exit. */
-void die(int code, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
-void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for commands whose options may stand after the operands: -3 with cursor->value at an operand, -1 at the
+   end only. */
+int option_or_operand(int argc, char **argv, const struct command *self, struct option_cursor *cursor);
+
+/* options.c: "--help" (or "-h") among the options prints this on stdout and exits 0: a command sees none of it. */
+void command_help(const struct command *self);
 
 /* nearest.c: the entry of `names` (NULL-terminated) closest to `word`, or NULL when none is close. */
 const char *nearest(const char *word, const char *const *names);

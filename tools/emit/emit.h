@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "format.h"
+
 struct profile;
 
 enum emit_by { EMIT_BY_STACK, EMIT_BY_SITE, EMIT_BY_MODULE, EMIT_BY_THREAD, EMIT_BY_KIND };
@@ -19,6 +21,9 @@ struct emit_options {
 	bool color;
 	bool leaks;       /* live at end, largest first, titled as such; no tables by kind */
 	bool allocated;   /* rank by allocated instead of live bytes */
+	bool full;        /* every frame of every stack shown, none folded away */
+	bool inlined_tag; /* folded: inlined functions end in _[i] */
+	enum mtrace_kind kind; /* folded: this kind only; NONE: all, each below a frame with its name */
 	const char *target; /* as the user typed it, for the "next" lines */
 };
 

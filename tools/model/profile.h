@@ -161,6 +161,16 @@ void profile_finish_process(struct profile *p, struct profile_process *process);
    language runtime. frame_count when there is none. */
 uint32_t profile_site(const struct profile_process *process, const struct profile_stack *stack);
 
+/* Is this function (NULL: unknown name) of that module part of the allocator or the language runtime? One table. */
+bool profile_is_runtime(const char *function, const char *module_path);
+
+/* The name of a frame that is the user's own: the first that is not the runtime's; 0 when there is none. */
+uint32_t profile_own_name(const struct profile_process *process, const struct profile_frame *frame);
+
+/* Sums that cannot wrap, whatever a damaged file says. */
+uint64_t profile_sum(uint64_t a, uint64_t b);
+void profile_counts_add(struct profile_counts *to, const struct profile_counts *from);
+
 const char *profile_kind_name(enum mtrace_kind kind);     /* "malloc", "jni-global", … */
 const char *profile_marker_name(uint32_t marker);         /* "[truncated]", … */
 const char *profile_end_name(enum profile_end_reason end);

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct profile;
+struct profile_process;
 
 struct read_error {
 	char text[512]; /* what happened, to which file or pid, what to do next */
@@ -22,9 +23,17 @@ struct read_error {
 /* read/target.c: opens whatever `target` names. A pid without a segment gives mode PROFILE_OUTSIDE. */
 int read_target(const char *target, struct profile *profile, struct read_error *error);
 
+/* read/target.c: where `last` is kept: $XDG_STATE_HOME/mtrace/last or ~/.local/state/mtrace/last, a symbolic link to the
+   recording, made by `mtrace run`. 0, or -ENOENT when there is no home. */
+int read_last_path(char *path, size_t bytes);
+
 /* read/segment.c: one segment file, of a live or dead process; appends one process. `alive` may be NULL. */
 int read_segment(const char *path, struct profile *profile, bool *alive, struct read_error *error);
 int read_segment_fd(int fd, const char *path, struct profile *profile, bool *alive, struct read_error *error);
+
+/* read/segment_frames.c: appends one process that has only modules and the NATIVE frames with ids from `first` on (0: from
+   the start), and no stacks. *next: where to go on from; no process is appended when there is nothing new. */
+int read_segment_frames(const char *path, uint64_t first, struct profile *profile, uint64_t *next);
 
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
@@ -46,7 +55,10 @@ int read_recording(const char *path, struct profile *profile, struct read_error 
 int write_recording(const char *path, bool overwrite, const struct profile *profile, struct read_error *error);
 
 /* read/outside.c: what can be seen of any process without a segment: resident memory by class of mapping and
-   threads (names). Appends one process of mode PROFILE_OUTSIDE. Also fills the ledger of a live traced one. */
+   threads (names). Appends one process of mode PROFILE_OUTSIDE. */
 int read_outside(pid_t pid, struct profile *profile, struct read_error *error);
+
+/* The same ledger for a live traced process: fills ledger, ledger_count and rss_bytes of `process`. `pid` is its pid here. */
+int read_outside_ledger(pid_t pid, struct profile *profile, struct profile_process *process, struct read_error *error);
 
 #endif

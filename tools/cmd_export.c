@@ -1,0 +1,133 @@
+/*
+ * cmd_export: a profile for other programs. The format follows the file's extension unless --to says it.
+ */
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "emit/emit.h"
+#include "model/profile.h"
+#include "show.h"
+
+enum { TO, OUTPUT, KIND, ALLOCATED, INLINED, ROWS };
+
+const struct command_option cmd_export_options[] = {
+	[TO] = {"--to", "folded|json", "the format (default: by the extension of -o)"},
+	[OUTPUT] = {"-o", "FILE", "write there instead of stdout"},
+	[KIND] = {"--kind", "KIND|all", "folded: blocks of this kind (default malloc); all: each below a frame with its name"},
+	[ALLOCATED] = {"--allocated", NULL, "folded: what was ever allocated, not what is live"},
+	[INLINED] = {"--inlined", NULL, "folded: mark inlined functions with _[i], which flame graphs color"},
+	[ROWS] = {"-n", "N", "only the N largest stacks of each process (default: all)"},
+	{NULL, NULL, NULL},
+};
+
+static const struct format {
+	const char *name, *extension;
+	int (*emit)(const struct profile *, const struct emit_options *, FILE *);
+} formats[] = {
+	{"folded", ".folded", emit_folded},
+	{"json", ".json", emit_json},
+};
+enum { FORMATS = sizeof formats / sizeof formats[0] };
+
+struct request {
+	struct emit_options emit;
+	const struct format *format;
+	const char *target, *output;
+};
+
+static bool choose_format(struct request *r, const char *word)
+{
+	const char *names[FORMATS + 1] = {NULL};
+	for (int i = 0; i < FORMATS; i++) {
+		names[i] = formats[i].name;
+		if (strcmp(word, formats[i].name) == 0)
+			r->format = &formats[i];
+	}
+	if (r->format)
+		return true;
+	const char *close = nearest(word, names);
+	warn("export: --to takes folded or json; not %s%s%s", word, close ? "; did you mean " : "", close ? close : "");
+	return false;
+}
+
+static bool choose_kind(struct request *r, const char *word)
+{
+	const char *names[MTRACE_KIND_COUNT + 1] = {"all"};
+	for (unsigned kind = MTRACE_KIND_MALLOC; kind < MTRACE_KIND_COUNT; kind++)
+		names[kind] = profile_kind_name((enum mtrace_kind)kind);
+	for (unsigned i = 0; names[i]; i++) {
+		if (strcmp(word, names[i]) == 0) {
+			r->emit.kind = (enum mtrace_kind)i;
+			return true;
+		}
+	}
+	const char *close = nearest(word, names);
+	warn("export: there is no kind %s%s%s", word, close ? "; did you mean " : "; try malloc, mmap or all",
+	     close ? close : "");
+	return false;
+}
+
+static bool take(struct request *r, int option, const char *value)
+{
+	switch (option) {
+	case TO: return choose_format(r, value);
+	case OUTPUT: r->output = value; return true;
+	case KIND: return choose_kind(r, value);
+	case ALLOCATED: r->emit.allocated = true; return true;
+	case INLINED: r->emit.inlined_tag = true; return true;
+	case ROWS: return show_number("export", value, &r->emit.limit);
+	case -3:
+		if (r->target)
+			warn("export: one target at a time: %s or %s?", r->target, value);
+		else
+			r->target = value;
+		return r->target == value;
+	default: return false;
+	}
+}
+
+static bool parse(int argc, char **argv, const struct command *self, struct request *r)
+{
+	struct option_cursor cursor = {.index = 1};
+	for (int option; (option = option_or_operand(argc, argv, self, &cursor)) != -1;)
+		if (!take(r, option, cursor.value))
+			return false;
+	for (int i = 0; !r->format && r->output && i < FORMATS; i++)
+		if (show_has_extension(r->output, formats[i].extension))
+			r->format = &formats[i];
+	if (!r->target)
+		warn("export: of what? give a pid, a segment file, a recording, or `last`");
+	else if (!r->format)
+		warn("export: in which format? --to folded or --to json, or -o with a name that ends in .folded or .json");
+	return r->target && r->format;
+}
+
+int cmd_export(int argc, char **argv, const struct command *self)
+{
+	struct request r = {.emit = {.kind = MTRACE_KIND_MALLOC}};
+	FILE *out;
+	if (!parse(argc, argv, self, &r))
+		return EXIT_TROUBLE;
+	struct profile *p = show_open("export", r.target, NULL);
+	if (!p)
+		return EXIT_TROUBLE;
+	int code = EXIT_TROUBLE;
+	const char *why = show_why_nothing(&p->processes[0]);
+	if (p->processes[0].mode == PROFILE_OUTSIDE && r.format->emit == emit_folded) {
+		warn("export: %s is not traced, so there are no stacks to write; `mtrace doctor %s` says how to get them", r.target,
+		     r.target);
+		code = EXIT_NOTHING;
+	} else if (show_output("export", r.output, &out) == 0) {
+		r.format->emit(p, &r.emit, out);
+		if (show_close("export", r.output, out) == 0)
+			code = EXIT_DONE;
+		if (code == EXIT_DONE && why && p->process_count == 1) {
+			warn("export: %s recorded no allocation: %s", r.target, why);
+			code = EXIT_NOTHING;
+		}
+	}
+	profile_free(p);
+	return code;
+}

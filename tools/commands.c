@@ -1,0 +1,49 @@
+/*
+ * commands: the table of commands. main looks names up here; help, man pages and "did you mean" are made from it. What
+ * the design names and this version does not have is here, too, and says so.
+ */
+#include "command.h"
+
+#include <stddef.h>
+
+#define TARGET "TARGET"
+
+const struct command commands[] = {
+	{"run", "mtrace run [options] [--] CMD [ARG…]", "trace a program from its start", true, cmd_run,
+         cmd_run_options},
+	{"attach", "mtrace attach PID", "start tracing a running process", true, cmd_absent, NULL},
+	{"leaks", "mtrace leaks [options] " TARGET, "what is live at the end, largest first", true, cmd_report,
+         cmd_leaks_options},
+	{"ledger", "mtrace ledger " TARGET, "resident memory divided among its owners", true, cmd_absent, NULL},
+	{"diff", "mtrace diff A B", "what grew between two recordings", true, cmd_absent, NULL},
+	{"gate", "mtrace gate … -- CMD", "fail a CI job when memory grows", true, cmd_absent, NULL},
+
+	{"report", "mtrace report [options] " TARGET,
+	 "how far to trust it, totals, and the stacks that hold the memory", false, cmd_report, cmd_report_options},
+	{"export", "mtrace export --to FORMAT [options] " TARGET, "write it as folded stacks or JSON", false,
+         cmd_export, cmd_export_options},
+	{"ps", "mtrace ps [options]", "traced processes: live ones, and what dead ones left", false, cmd_ps,
+         cmd_ps_options},
+	{"doctor", "mtrace doctor [options] PID|CMD", "will tracing work here, and if not, what cures it", false,
+         cmd_doctor, cmd_doctor_options},
+	{"symbolize", "mtrace symbolize [options] RECORDING", "add names and lines to a recording", false,
+         cmd_symbolize, cmd_symbolize_options},
+	{"flame", "mtrace flame " TARGET " -o F.html", "an interactive flame graph in one file", false, cmd_absent,
+         NULL},
+	{"snap", "mtrace snap " TARGET " -o REC", "save a recording of a running process", false, cmd_absent, NULL},
+	{"mark", "mtrace mark " TARGET " NAME", "name this instant", false, cmd_absent, NULL},
+	{"detach", "mtrace detach PID", "stop tracing a running process", false, cmd_absent, NULL},
+	{"follow", "mtrace follow " TARGET, "print what happens as it happens", false, cmd_absent, NULL},
+	{"top", "mtrace top " TARGET, "a live screen of stacks", false, cmd_absent, NULL},
+	{"watch", "mtrace watch " TARGET " --listen ADDR", "serve metrics", false, cmd_absent, NULL},
+	{"peek", "mtrace peek " TARGET " STACK", "look into the blocks of a stack", false, cmd_absent, NULL},
+	{"ab", "mtrace ab …", "compare allocators and settings on one load", false, cmd_absent, NULL},
+	{"replay", "mtrace replay REC", "replay a recording against another allocator", false, cmd_absent, NULL},
+	{"match", "mtrace match …", "find known leaks", false, cmd_absent, NULL},
+	{"trim", "mtrace trim PID", "give the allocator's slack back", false, cmd_absent, NULL},
+	{"jvm", "mtrace jvm PID …", "questions to a JVM", false, cmd_absent, NULL},
+	{"go", "mtrace go PID …", "questions to a Go program", false, cmd_absent, NULL},
+	{"version", "mtrace version", "version of the program and of what it reads", false, cmd_version, NULL},
+	{"help", "mtrace help [COMMAND]", "this list, or a command's options", false, cmd_help, cmd_help_options},
+	{NULL, NULL, NULL, false, NULL, NULL},
+};

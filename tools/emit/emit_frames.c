@@ -1,0 +1,97 @@
+/*
+ * emit_frames: what a frame is called, for every emitter: its function, else its module and offset, else its address,
+ * else the marker. And text that cannot harm a terminal or break a line.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "emit/emit_text.h"
+
+const char *emit_basename(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash && slash[1] != '\0' ? slash + 1 : path;
+}
+
+const char *emit_module_path(const struct profile_process *process, const struct profile_frame *frame)
+{
+	return frame->module < process->module_count ? process->modules[frame->module].path : "";
+}
+
+const char *emit_module(const struct profile_process *process, const struct profile_frame *frame)
+{
+	return emit_basename(emit_module_path(process, frame));
+}
+
+const char *emit_function(const struct profile_frame *frame, uint32_t name)
+{
+	if (frame->kind == MTRACE_FRAME_MARKER)
+		return profile_marker_name((uint32_t)frame->value);
+	if (frame->kind == MTRACE_FRAME_NONE)
+		return "[damaged]";
+	return name < frame->name_count ? frame->names[name].function : NULL;
+}
+
+void emit_frame_text(const struct profile_process *process, const struct profile_frame *frame, uint32_t name, char *out,
+                     size_t size)
+{
+	const char *function = emit_function(frame, name), *module = emit_module(process, frame);
+	if (function)
+		snprintf(out, size, "%s", function);
+	else if (module[0] != '\0')
+		snprintf(out, size, "%s+0x%" PRIx64, module, frame->value);
+	else
+		snprintf(out, size, "0x%" PRIx64, frame->value);
+}
+
+uint32_t emit_names_of(const struct profile_frame *frame)
+{
+	return frame->name_count ? frame->name_count : 1;
+}
+
+/* ---- text ---- */
+
+size_t emit_width(const char *s)
+{
+	size_t n = 0;
+	for (; *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+/* C0 and C1 controls and DEL; the latter two bytes long in UTF-8. */
+static size_t control(const char *s)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	if (u[0] < ' ' || u[0] == 127)
+		return 1;
+	return u[0] == 0xc2 && u[1] >= 0x80 && u[1] < 0xa0 ? 2 : 0;
+}
+
+void emit_text_cut(FILE *out, const char *s, size_t columns)
+{
+	bool fits = emit_width(s) <= columns;
+	size_t left = fits ? columns : columns - 1;
+	while (*s != '\0') {
+		size_t skip = control(s), n = 1;
+		if (left == 0)
+			break;
+		while (!skip && ((unsigned char)s[n] & 0xc0) == 0x80)
+			n++;
+		if (skip)
+			fputc('?', out);
+		else
+			fwrite(s, 1, n, out);
+		s += skip ? skip : n;
+		left--;
+	}
+	if (!fits)
+		fputs("…", out);
+}
+
+void emit_text_padded(FILE *out, const char *s, size_t columns)
+{
+	emit_text_cut(out, s, columns);
+	for (size_t n = emit_width(s); n < columns; n++)
+		fputc(' ', out);
+}

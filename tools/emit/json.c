@@ -1,0 +1,308 @@
+/*
+ * json: the report document, schema 1 (design section 9; fields may be added, never changed). Integers are bytes and
+ * counts. Stacks are written one by one, and a frame is encoded once however many stacks it is in: a million stacks
+ * do not become a million trees in memory.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "die.h"
+#include "emit/emit_text.h"
+
+static json_t *must(json_t *j)
+{
+	if (!j)
+		die(2, "out of memory");
+	return j;
+}
+
+/* JSON integers are signed here; only a damaged file can hold more. */
+static json_t *number(uint64_t n)
+{
+	return must(json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+}
+
+static json_t *string(const char *s)
+{
+	json_t *j = json_string(s ? s : "");
+	return j ? j : must(json_string("?")); /* only if somebody put text in that is not UTF-8 */
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+	if (json_object_set_new(object, key, value) != 0)
+		die(2, "out of memory");
+}
+
+static void set_number(json_t *object, const char *key, uint64_t value)
+{
+	set(object, key, number(value));
+}
+
+static void append(json_t *array, json_t *value)
+{
+	if (json_array_append_new(array, value) != 0)
+		die(2, "out of memory");
+}
+
+static void dump(json_t *j, FILE *out)
+{
+	json_dumpf(j, out, JSON_COMPACT | JSON_ENCODE_ANY);
+	json_decref(j);
+}
+
+/* ---- parts of a process ---- */
+
+static json_t *end(const struct profile_process *p)
+{
+	json_t *o = must(json_object());
+	set(o, "reason", string(profile_end_name(p->end)));
+	set(o, "status", must(json_integer(p->end_status)));
+	set(o, "in_tracker", json_boolean(p->in_tracker));
+	return o;
+}
+
+static json_t *totals(const struct profile_process *p)
+{
+	json_t *o = must(json_object());
+	set_number(o, "alloc_blocks", p->totals.alloc_blocks);
+	set_number(o, "alloc_bytes", p->totals.alloc_bytes);
+	set_number(o, "freed_blocks", p->totals.freed_blocks);
+	set_number(o, "freed_bytes", p->totals.freed_bytes);
+	set_number(o, "live_blocks", p->totals.live_blocks);
+	set_number(o, "live_bytes", p->totals.live_bytes);
+	set_number(o, "peak_live_bytes", p->peak_live_bytes);
+	return o;
+}
+
+/* malloc stands in totals; every other kind that was seen, here. */
+static json_t *by_kind(const struct profile_process *p)
+{
+	json_t *o = must(json_object());
+	for (unsigned kind = MTRACE_KIND_MALLOC + 1; kind < MTRACE_KIND_COUNT; kind++) {
+		const struct profile_counts *c = &p->by_kind[kind];
+		if (c->alloc_blocks == 0 && c->live_blocks == 0)
+			continue;
+		json_t *k = must(json_object());
+		set_number(k, "live_blocks", c->live_blocks);
+		set_number(k, "live_bytes", c->live_bytes);
+		set_number(k, "alloc_blocks", c->alloc_blocks);
+		set_number(k, "alloc_bytes", c->alloc_bytes);
+		set(o, profile_kind_name((enum mtrace_kind)kind), k);
+	}
+	return o;
+}
+
+static uint64_t counter(const struct profile_process *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->counter_count; i++)
+		if (strcmp(p->counters[i].name, name) == 0)
+			return p->counters[i].value;
+	return 0;
+}
+
+/* drops: those that happened, by reason; counters: all of them under their own names. */
+static json_t *trust(const struct profile_process *p)
+{
+	json_t *o = must(json_object()), *drops = must(json_object()), *all = must(json_object());
+	for (uint32_t i = 0; i < p->counter_count; i++) {
+		const struct profile_counter *c = &p->counters[i];
+		if (strncmp(c->name, "drop_", 5) == 0 && c->value)
+			set_number(drops, c->name + 5, c->value);
+		set_number(all, c->name, c->value);
+	}
+	set_number(o, "unknown_frees", counter(p, "unknown_frees"));
+	set_number(o, "implicit_frees", counter(p, "implicit_frees"));
+	set_number(o, "inherited_frees", counter(p, "inherited_frees"));
+	set_number(o, "truncated_stacks", counter(p, "truncated_stacks"));
+	set(o, "drops", drops);
+	set_number(o, "tracker_bytes", p->tracker_bytes);
+	set(o, "counters", all);
+	set_number(o, "damaged_records", p->skipped);
+	set(o, "poisoned", json_boolean(p->poisoned));
+	if (p->note)
+		set(o, "note", string(p->note));
+	return o;
+}
+
+static json_t *ledger(const struct profile_process *p)
+{
+	json_t *o = must(json_object()), *rows = must(json_array());
+	for (uint32_t i = 0; i < p->ledger_count; i++) {
+		json_t *row = must(json_object());
+		set(row, "owner", string(p->ledger[i].owner));
+		set(row, "label", string(p->ledger[i].label));
+		set_number(row, "bytes", p->ledger[i].bytes);
+		set(row, "measured_by", string(p->ledger[i].measured_by));
+		append(rows, row);
+	}
+	set_number(o, "rss_bytes", p->rss_bytes);
+	set(o, "rows", rows);
+	return o;
+}
+
+static json_t *marks(const struct profile_process *p)
+{
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < p->mark_count; i++) {
+		json_t *mark = must(json_object());
+		set(mark, "name", string(p->marks[i].name));
+		set_number(mark, "time_ns", p->marks[i].time_ns);
+		append(array, mark);
+	}
+	return array;
+}
+
+static json_t *threads(const struct profile_process *p)
+{
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < p->thread_count; i++) {
+		json_t *thread = must(json_object());
+		set_number(thread, "tid", p->threads[i].tid);
+		set(thread, "name", string(p->threads[i].name));
+		set(thread, "ended", json_boolean(p->threads[i].ended));
+		append(array, thread);
+	}
+	return array;
+}
+
+static json_t *arguments(const struct profile_process *p)
+{
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < p->arg_count; i++)
+		append(array, string(p->args[i]));
+	return array;
+}
+
+/* ---- stacks ---- */
+
+static json_t *frame_name(const struct profile_process *p, const struct profile_frame *f, uint32_t i)
+{
+	const struct profile_name *name = i < f->name_count ? &f->names[i] : NULL;
+	bool is_place = f->kind == MTRACE_FRAME_NATIVE || f->kind == MTRACE_FRAME_ABSOLUTE;
+	json_t *o = must(json_object());
+	set(o, "function", string(emit_function(f, i)));
+	set(o, "module", string(emit_module_path(p, f)));
+	set_number(o, "offset", is_place ? f->value : 0);
+	set(o, "file", string(name ? name->file : NULL));
+	set_number(o, "line", name ? name->line : 0);
+	set(o, "language", string("native"));
+	if (name && name->inlined)
+		set(o, "inlined", json_true());
+	return o;
+}
+
+/* The text of one frame, all its names, without brackets: made once, then copied into every stack. */
+static const char *frame_text(const struct profile_process *p, uint32_t index, char **texts)
+{
+	if (texts[index])
+		return texts[index];
+	const struct profile_frame *f = &p->frames[index];
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < emit_names_of(f); i++)
+		append(array, frame_name(p, f, i));
+	char *text = json_dumps(array, JSON_COMPACT);
+	json_decref(array);
+	if (!text)
+		die(2, "out of memory");
+	size_t n = strlen(text);
+	memmove(text, text + 1, n - 2);
+	text[n - 2] = '\0';
+	return texts[index] = text;
+}
+
+static void stack(const struct profile_process *p, const struct profile_stack *s, char **texts, FILE *out)
+{
+	const struct profile_counts *c = &s->counts;
+	fprintf(out, "{\"id\":\"%016" PRIx64 "\",\"kind\":\"%s\",\"live_blocks\":%" PRIu64 ",\"live_bytes\":%" PRIu64, s->id,
+	        profile_kind_name(s->kind), c->live_blocks, c->live_bytes);
+	fprintf(out, ",\"alloc_blocks\":%" PRIu64 ",\"alloc_bytes\":%" PRIu64, c->alloc_blocks, c->alloc_bytes);
+	fprintf(out, ",\"freed_blocks\":%" PRIu64 ",\"freed_bytes\":%" PRIu64, c->freed_blocks, c->freed_bytes);
+	fprintf(out, ",\"verdict\":\"unknown\",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
+	for (uint32_t i = 0; i < s->frame_count; i++)
+		fprintf(out, "%s%s", i ? "," : "", frame_text(p, s->frames[i], texts));
+	fputs("]}", out);
+}
+
+static int by_allocated(const void *a, const void *b)
+{
+	const struct profile_stack *x = *(const struct profile_stack *const *)a, *y = *(const struct profile_stack *const *)b;
+	if (x->counts.alloc_bytes != y->counts.alloc_bytes)
+		return x->counts.alloc_bytes > y->counts.alloc_bytes ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void stacks(const struct profile_process *p, const struct emit_options *o, FILE *out)
+{
+	char **texts = calloc(p->frame_count + 1, sizeof *texts);
+	const struct profile_stack **chosen = calloc(p->stack_count + 1, sizeof *chosen);
+	uint32_t n = 0;
+	if (!texts || !chosen)
+		die(2, "out of memory");
+	for (uint32_t i = 0; i < p->stack_count; i++)
+		if (!o->leaks || p->stacks[i].counts.live_blocks)
+			chosen[n++] = &p->stacks[i];
+	if (o->allocated)
+		qsort(chosen, n, sizeof *chosen, by_allocated);
+	uint32_t shown = o->limit && o->limit < n ? o->limit : n;
+	fprintf(out, ",\n\"stacks_left_out\":%u,\"stacks\":[", n - shown);
+	for (uint32_t i = 0; i < shown; i++) {
+		fputs(i ? ",\n" : "\n", out);
+		stack(p, chosen[i], texts, out);
+	}
+	fputs("]", out);
+	for (uint32_t i = 0; i < p->frame_count; i++)
+		free(texts[i]);
+	free(texts);
+	free(chosen);
+}
+
+static const char *mode(const struct profile_process *p)
+{
+	static const char *const names[] = {"exact", "sample", "off", "outside"};
+	return names[p->mode];
+}
+
+static void field(FILE *out, const char *key, json_t *value)
+{
+	fprintf(out, ",\n\"%s\":", key);
+	dump(value, out);
+}
+
+static void process(const struct profile_process *p, const struct emit_options *o, FILE *out)
+{
+	fprintf(out, "{\"pid\":%u,\"image\":%u", p->pid, p->image);
+	field(out, "exe", string(p->exe));
+	field(out, "args", arguments(p));
+	field(out, "cwd", string(p->cwd));
+	field(out, "parent_pid", number(p->parent_pid));
+	field(out, "forked", json_boolean(p->forked));
+	field(out, "shim_version", string(p->shim_version));
+	field(out, "started_ns", number(p->wall_start_ns));
+	field(out, "lived_ns", number(p->lived_ns));
+	field(out, "mode", string(mode(p)));
+	field(out, "sample_bytes", number(p->sample_bytes));
+	field(out, "end", end(p));
+	field(out, "totals", totals(p));
+	field(out, "by_kind", by_kind(p));
+	field(out, "trust", trust(p));
+	field(out, "ledger", ledger(p));
+	field(out, "threads", threads(p));
+	field(out, "marks", marks(p));
+	stacks(p, o, out);
+	fputs("}", out);
+}
+
+int emit_json(const struct profile *p, const struct emit_options *o, FILE *out)
+{
+	fprintf(out, "{\"schema\":1,\"version\":\"%s\",\"processes\":[", MTRACE_VERSION);
+	for (uint32_t i = 0; i < p->process_count; i++) {
+		fputs(i ? ",\n" : "\n", out);
+		process(&p->processes[i], o, out);
+	}
+	fputs("]}\n", out);
+	return ferror(out) ? -EIO : 0;
+}

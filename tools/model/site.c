@@ -1,0 +1,158 @@
+/*
+ * site: which frame of a stack is the user's own. Reports point at the innermost frame that belongs neither to the
+ * allocator nor to the language runtime; what those are is one table, here. Called by emitters for every stack, so a
+ * row is rejected on its first character.
+ *
+ * A pattern is compared with the function's qualified name without return type, arguments and compiler suffixes;
+ * '*' at its end matches anything.
+ */
+#include "model/profile.h"
+
+#include <string.h>
+
+static const char *const runtime_functions[] = {
+	/* C allocation, and what libc allocates inside */
+	"malloc", "calloc", "realloc", "reallocarray", "free", "cfree", "posix_memalign", "aligned_alloc", "memalign",
+	"valloc", "pvalloc", "mmap", "mmap64", "mremap", "strdup", "strndup", "wcsdup", "asprintf", "vasprintf", "getline",
+	"getdelim", "__libc_*", "__strdup", "__strndup", "_start", "start_thread", "clone", "clone3", "__clone*",
+	"_dl_*", "call_init", "dl_main", "pthread_create*", "__pthread_create*",
+	/* wrappers that programs write around it */
+	"xmalloc", "xcalloc", "xrealloc", "xstrdup", "xstrndup", "xmemdup", "xmallocarray", "safe_malloc", "checked_malloc",
+	"g_malloc*", "g_try_malloc*", "g_realloc*", "g_try_realloc*", "g_strdup*", "g_slice_*", "g_memdup*",
+	"zmalloc*", "zcalloc*", "zrealloc*", "ztrymalloc*", "ztrycalloc*", "ztryrealloc*", "zstrdup", "valkey_malloc*",
+	"sqlite3MemMalloc", "sqlite3MemRealloc", "sqlite3Malloc*", "sqlite3_malloc*", "sqlite3Realloc", "sqlite3_realloc*",
+	"sqlite3DbMalloc*", "sqlite3DbRealloc*", "sqlite3DbReallocOrFree", "dbMallocRawFinish", "dbReallocFinish", "mallocWithAlarm",
+	"CRYPTO_malloc", "CRYPTO_zalloc", "CRYPTO_realloc", "CRYPTO_clear_realloc", "CRYPTO_strdup", "CRYPTO_memdup",
+	"ngx_alloc", "ngx_calloc", "ngx_memalign", "palloc", "palloc0", "palloc_extended", "repalloc", "pstrdup",
+	"MemoryContextAlloc*", "AllocSetAlloc*", "AllocSetContextCreateInternal",
+	/* C++ */
+	"operator new*", "operator delete*", "std::*", "__gnu_cxx::*", "__cxxabiv1::*", "__cxa_*", "_Unwind_*",
+	"boost::detail::*", "boost::container::*", "absl::container_internal::*",
+	/* other allocators */
+	"je_*", "mi_malloc*", "mi_calloc*", "mi_zalloc*", "mi_realloc*", "mi_heap_malloc*", "mi_strdup", "tc_malloc*",
+	"tc_calloc*", "tc_realloc*", "tc_new*", "tcmalloc::*",
+	/* Python */
+	"PyMem_*", "_PyMem_*", "PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc", "_PyObject_Malloc", "_PyObject_Calloc",
+	"_PyObject_Realloc", "PyObject_GC_*", "_PyObject_GC_*", "gc_alloc", "_PyObject_New*", "PyType_GenericAlloc",
+	/* the JVM */
+	"os::malloc*", "os::realloc*", "os::strdup*", "AllocateHeap*", "ReallocateHeap*", "CHeapObj*", "CHeapObjBase*",
+	"Chunk::operator new*", "Chunk::allocate*", "ChunkPool::*", "Arena::grow*", "Arena::Amalloc*", "resource_allocate_bytes*",
+	"Unsafe_AllocateMemory*", "Unsafe_ReallocateMemory*",
+	/* Rust, Go */
+	"__rust_alloc*", "__rust_realloc*", "__rdl_*", "__rg_*", "alloc::alloc::*", "alloc::vec::*", "alloc::raw_vec::*",
+	"alloc::string::*", "alloc::boxed::*", "alloc::collections::*", "alloc::sync::*", "alloc::rc::*", "alloc::slice::*",
+	"alloc::fmt::*", "alloc::str::*", "alloc::borrow::*", "core::ops::*", "core::ptr::*", "core::iter::*", "core::option::*",
+	"core::result::*", "core::fmt::*", "core::str::*", "hashbrown::raw::*", "runtime.*", "_cgo_*", "x_cgo_*", "crosscall*",
+	"_rt0_*",
+	/* V8 and node */
+	"node::Malloc*", "node::UncheckedMalloc*", "node::Realloc*", "v8::internal::Malloced::*", "v8::internal::AllocWithRetry*",
+};
+
+/* Beginnings of file names: code in these is never the user's. */
+static const char *const runtime_modules[] = {
+	"libmtrace.so", "ld-linux", "ld-2.", "libc.so", "libc-2.", "libpthread", "libstdc++.so", "libgcc_s", "libc++.so",
+	"libc++abi", "libjemalloc", "libtcmalloc", "libmimalloc", "linux-vdso", "[vdso]",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool starts(const char *s, const char *with)
+{
+	return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* Skips the return type that demanglers put before a template's name: the name begins after the last blank outside
+   of <> and before the arguments; "operator new" keeps its own blank. */
+static const char *qualified(const char *function)
+{
+	const char *begin = function;
+	int depth = 0;
+	for (const char *s = function; *s != '\0'; s++) {
+		if (depth == 0 && starts(s, "operator") && (s == begin || s[-1] == ':'))
+			return begin;
+		if (starts(s, "(anonymous namespace)")) {
+			s += strlen("(anonymous namespace)") - 1;
+			continue;
+		}
+		if (*s == '(' && depth == 0)
+			return begin;
+		depth += (*s == '<') - (*s == '>' && depth > 0);
+		if (*s == ' ' && depth == 0)
+			begin = s + 1;
+	}
+	return begin;
+}
+
+static bool matches(const char *name, const char *pattern)
+{
+	if (name[0] != pattern[0])
+		return false;
+	size_t n = strlen(pattern);
+	if (pattern[n - 1] == '*')
+		return strncmp(name, pattern, n - 1) == 0;
+	return strncmp(name, pattern, n) == 0 && strchr("(.<@[ ", name[n]) != NULL; /* '\0' is found, too */
+}
+
+static bool is_runtime_module(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *file = slash ? slash + 1 : path;
+	for (size_t i = 0; i < COUNT(runtime_modules); i++)
+		if (starts(file, runtime_modules[i]))
+			return true;
+	return false;
+}
+
+bool profile_is_runtime(const char *function, const char *module_path)
+{
+	if (module_path && is_runtime_module(module_path))
+		return true;
+	if (!function)
+		return false;
+	/* Rust writes <alloc::vec::Vec<T> as core::clone::Clone>::clone, and no return types */
+	const char *name = function[0] == '<' ? function + 1 : qualified(function);
+	for (size_t i = 0; i < COUNT(runtime_functions); i++)
+		if (matches(name, runtime_functions[i]))
+			return true;
+	return false;
+}
+
+static const char *module_path(const struct profile_process *process, const struct profile_frame *frame)
+{
+	return frame->module < process->module_count ? process->modules[frame->module].path : NULL;
+}
+
+/* The first name that is not the runtime's, name_count when all are (or, for a frame without names, its module is). */
+static uint32_t own_name(const struct profile_process *process, const struct profile_frame *frame)
+{
+	const char *path = module_path(process, frame);
+	if (frame->name_count == 0)
+		return 0;
+	for (uint32_t i = 0; i < frame->name_count; i++)
+		if (!profile_is_runtime(frame->names[i].function, path))
+			return i;
+	return frame->name_count;
+}
+
+uint32_t profile_own_name(const struct profile_process *process, const struct profile_frame *frame)
+{
+	uint32_t i = own_name(process, frame);
+	return i < frame->name_count ? i : 0;
+}
+
+static bool is_own(const struct profile_process *process, const struct profile_frame *frame)
+{
+	if (frame->kind != MTRACE_FRAME_NATIVE && frame->kind != MTRACE_FRAME_ABSOLUTE)
+		return false;
+	if (frame->name_count == 0)
+		return !profile_is_runtime(NULL, module_path(process, frame));
+	return own_name(process, frame) < frame->name_count;
+}
+
+uint32_t profile_site(const struct profile_process *process, const struct profile_stack *stack)
+{
+	for (uint32_t i = 0; i < stack->frame_count; i++)
+		if (is_own(process, &process->frames[stack->frames[i]]))
+			return i;
+	return stack->frame_count;
+}

@@ -1,0 +1,89 @@
+/*
+ * segment: what the files segment*.c share. A segment is copied into private memory, region by region, and only the
+ * copy is looked at: the file may be truncated, grown or scribbled over at any time (a mapping would be SIGBUS), and
+ * what was checked must not change before it is used.
+ *
+ * Order of copying, for a process that runs on: who refers is copied before what it refers to (live blocks, ranges,
+ * threads; then rows; then nodes; then frames; then modules; then strings). Ids only grow and what they name never
+ * changes, so every id found in an earlier copy is valid in a later one. Rows, being copied after the live blocks,
+ * have counted whatever is live there: blocks born in between look freed, and nothing is live that was never
+ * allocated. For a dead process all of it is one instant.
+ */
+#ifndef MTRACE_READ_SEGMENT_H
+#define MTRACE_READ_SEGMENT_H
+
+#include "format.h"
+#include "model/profile.h"
+
+struct segment_region {
+	const unsigned char *bytes; /* private copy, NULL when there is nothing */
+	size_t mapped_bytes;        /* of the mapping that holds it */
+	uint64_t count;             /* whole elements in it; index 0 included */
+};
+
+/* What the live table or the range map say about a row. */
+struct segment_live_row {
+	uint64_t blocks, bytes;
+};
+
+/* Live blocks by (row, thread, age class): see segment_live.c. */
+struct segment_groups {
+	struct segment_group *slots; /* open addressing, power of two */
+	size_t count, mask;
+};
+
+struct segment {
+	int fd;
+	const char *path;
+	bool alive;
+	uint64_t file_bytes;
+	_Alignas(8) unsigned char head[MTRACE_REGIONS_OFFSET]; /* header, hot, control, info */
+	struct segment_region regions[MTRACE_REGION_COUNT];
+
+	struct profile *profile;
+	struct profile_process *process;
+	struct segment_live_row *live_of_row; /* by row id */
+	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
+	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
+	struct segment_groups groups;
+	uint64_t now_tick;
+	uint64_t skipped; /* damaged records left out */
+};
+
+static inline const struct mtrace_header *segment_header(const struct segment *s)
+{
+	return (const struct mtrace_header *)(const void *)(s->head + MTRACE_HEADER_OFFSET);
+}
+
+/* segment_copy.c: reads the first MTRACE_REGIONS_OFFSET bytes; 0, or -errno (-ENODATA: shorter than that). */
+int segment_copy_head(struct segment *s);
+/* Copies what is committed (and there, in a sparse file) of one region. Trouble leaves it shorter. */
+void segment_copy_region(struct segment *s, enum mtrace_region_id id);
+/* The map of ranges changes in place: copied until two looks at its first word agree. */
+void segment_copy_ranges(struct segment *s);
+void segment_copy_free(struct segment *s);
+
+/* Element `index` of a region as `type`, NULL when there is none. */
+const void *segment_element(const struct segment *s, enum mtrace_region_id id, uint64_t index);
+/* A NUL-terminated string of STRINGS, interned; "" when the offset is bad. */
+const char *segment_string(struct segment *s, uint32_t offset);
+
+/* segment_facts.c: who the process is, how it ended, counters, modules, threads, marks. */
+void segment_read_facts(struct segment *s);
+void segment_read_modules(struct segment *s);
+void segment_read_threads(struct segment *s); /* before live and stacks: ids of threads */
+void segment_read_marks(struct segment *s);
+
+/* segment_live.c: walks the live table; fills live_of_row and process->live (its `stack` still a row id). */
+void segment_read_live(struct segment *s);
+/* segment_ranges.c: the range map and its log; adds to live_of_row. */
+void segment_read_ranges(struct segment *s);
+
+/* A block or range seen live: counts for its row, and for its (row, thread, age class) group. */
+void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint64_t birth_tick, uint64_t bytes);
+void segment_finish_live(struct segment *s); /* groups become process->live */
+
+/* segment_stacks.c: frames, then a stack with counts for every row. Last step. */
+void segment_read_stacks(struct segment *s);
+
+#endif

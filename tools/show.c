@@ -1,0 +1,122 @@
+/* show: see show.h. */
+#include "show.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "model/profile.h"
+#include "read/read.h"
+#include "symbols/symbols.h"
+
+static bool has_names(const struct profile *p)
+{
+	for (uint32_t i = 0; i < p->process_count; i++)
+		for (uint32_t f = 0; f < p->processes[i].frame_count; f++)
+			if (p->processes[i].frames[f].name_count)
+				return true;
+	return false;
+}
+
+static void name_frames(struct profile *p, const char *const *search)
+{
+	if (has_names(p) && !search)
+		return; /* a symbolised recording: its own names are the right ones */
+	const struct profile_process *first = &p->processes[0];
+	struct symbols_options options = {
+		.search = search,
+		.pid = p->process_count == 1 && first->end == PROFILE_RUNNING ? (pid_t)first->pid : 0,
+		.again = search != NULL,
+	};
+	struct symbols_result result = {0};
+	symbols_resolve(p, &options, &result);
+}
+
+struct profile *show_open(const char *command, const char *target, const char *const *search)
+{
+	struct read_error error = {.text = ""};
+	struct profile *p = profile_new();
+	if (read_target(target, p, &error) != 0) {
+		warn("%s: %s", command, error.text);
+		profile_free(p);
+		return NULL;
+	}
+	if (p->process_count == 0) {
+		warn("%s: %s: holds no process; the run it was made from traced none", command, target);
+		profile_free(p);
+		return NULL;
+	}
+	name_frames(p, search);
+	return p;
+}
+
+int show_output(const char *command, const char *path, FILE **out)
+{
+	*out = stdout;
+	if (!path || strcmp(path, "-") == 0)
+		return 0;
+	*out = fopen(path, "we");
+	if (*out)
+		return 0;
+	warn("%s: %s: cannot be written: %s", command, path, strerror(errno));
+	return -1;
+}
+
+int show_close(const char *command, const char *path, FILE *out)
+{
+	bool bad = fflush(out) != 0 || ferror(out);
+	if (out != stdout)
+		bad |= fclose(out) != 0;
+	if (bad && out != stdout)
+		warn("%s: %s: not written in full: %s", command, path, strerror(errno));
+	return bad ? -1 : 0;
+}
+
+bool show_number(const char *command, const char *text, uint32_t *number)
+{
+	char *end;
+	errno = 0;
+	unsigned long value = strtoul(text, &end, 10);
+	if (errno == 0 && end != text && *end == '\0' && text[0] != '-' && value <= UINT32_MAX) {
+		*number = (uint32_t)value;
+		return true;
+	}
+	warn("%s: -n takes a number of rows, 0 for all; not %s", command, text);
+	return false;
+}
+
+bool show_has_extension(const char *path, const char *extension)
+{
+	size_t n = strlen(path), m = strlen(extension);
+	return n > m && strcmp(path + n - m, extension) == 0;
+}
+
+static uint64_t counter(const struct profile_process *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->counter_count; i++)
+		if (strcmp(p->counters[i].name, name) == 0)
+			return p->counters[i].value;
+	return 0;
+}
+
+const char *show_why_nothing(const struct profile_process *p)
+{
+	uint64_t blocks = 0;
+	for (unsigned kind = 0; kind < MTRACE_KIND_COUNT; kind++)
+		blocks = profile_sum(blocks, p->by_kind[kind].alloc_blocks);
+	if (p->mode == PROFILE_OUTSIDE || blocks > 0)
+		return NULL;
+	if (p->mode == PROFILE_OFF)
+		return "recording was off (mode=off in MTRACE_OPTIONS)";
+	if (p->poisoned)
+		return "the tracker stopped: its tables were damaged from outside";
+	if (counter(p, "drop_stacks_full") || counter(p, "drop_live_full"))
+		return "the tracker had no room from the start: raise memory= in MTRACE_OPTIONS";
+	if (p->skipped)
+		return "the segment is damaged";
+	if (p->end == PROFILE_EXEC)
+		return "it became another program (exec) before it allocated anything";
+	return "it made none that a preload can see; it may have an allocator of its own inside (`mtrace doctor` tells)";
+}

@@ -1,0 +1,31 @@
+/*
+ * show: what commands that show a profile have in common: the target opened and its frames named, and the place where
+ * the output goes. Messages are made here, since only commands call it.
+ */
+#ifndef MTRACE_SHOW_H
+#define MTRACE_SHOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct profile;
+struct profile_process;
+
+/* Reads the target and names its frames (again with `search` directories); NULL after one line on stderr. */
+struct profile *show_open(const char *command, const char *target, const char *const *search);
+
+/* NULL: stdout. "-" too. -1 after one line on stderr. */
+int show_output(const char *command, const char *path, FILE **out);
+int show_close(const char *command, const char *path, FILE *out); /* -1 when not all was written */
+
+/* A number of rows for -n; false after one line on stderr. */
+bool show_number(const char *command, const char *text, uint32_t *number);
+
+/* Ends with ".json" and the like? */
+bool show_has_extension(const char *path, const char *extension);
+
+/* Why a run recorded no allocation, in one clause. NULL when it did record some (or was read from outside). */
+const char *show_why_nothing(const struct profile_process *process);
+
+#endif
