@@ -35,7 +35,7 @@ static uint64_t encoded_value(struct bytes *b, uint8_t encoding)
 	}
 }
 
-/* data_base is what `datarel` is relative to: the header. Indirect pointers are refused: they name personalities only. */
+/* data_base is what `datarel` is relative to: the header. Indirect pointers name personalities only: refused here. */
 static uintptr_t encoded_pointer(struct bytes *b, uint8_t encoding, uintptr_t data_base)
 {
 	uintptr_t here = (uintptr_t)b->at;
@@ -457,7 +457,5 @@ enum cfi_end cfi_row_at(const struct cfi_tables *tables, uintptr_t pc, struct cf
 struct bytes cfi_block(const struct cfi_tables *tables, uintptr_t block)
 {
 	struct bytes b = bytes_of(block, tables->frames_span.high);
-	if (block < tables->frames_span.low || block >= tables->frames_span.high)
-		b.broken = true;
 	return bytes_take(&b, bytes_uleb(&b));
 }

@@ -81,8 +81,13 @@ static int step_by_row(struct frame_step *s, struct registers *after)
 	if (s->row->kind[pc_in] == CFI_UNDEFINED)
 		return UNWIND_WHOLE;
 	int state = find_cfa(s);
-	for (unsigned i = 0; i < ARCH_REGISTERS && state == WALK_GOES_ON; i++)
+	for (unsigned i = 0; i < ARCH_REGISTERS && state == WALK_GOES_ON; i++) {
 		state = find_register(s, i, &after->r[i]);
+		if (state == UNWIND_UNREADABLE && i != pc_in && i != REG_SP) {
+			after->r[i] = 0; /* unknown: matters only where an outer frame needs it */
+			state = WALK_GOES_ON;
+		}
+	}
 	after->r[REG_PC] = after->r[pc_in];
 	after->exact = s->row->signal;
 	return state;

@@ -25,6 +25,8 @@ static struct {
 	int (*step)(unw_cursor_t *cursor);
 	int (*get_reg)(unw_cursor_t *cursor, int reg, unw_word_t *value);
 	int (*is_signal_frame)(unw_cursor_t *cursor);
+	void (*flush_cache)(unw_addr_space_t space, unw_word_t low, unw_word_t high);
+	unw_addr_space_t *space;
 } library;
 
 static bool find(void *handle, const char *name, void *function)
@@ -41,7 +43,16 @@ bool unwind_libunwind_init(void)
 	       find(handle, STRING(UNW_OBJ(init_local)), &library.init_local) &&
 	       find(handle, STRING(UNW_OBJ(step)), &library.step) &&
 	       find(handle, STRING(UNW_OBJ(get_reg)), &library.get_reg) &&
-	       find(handle, STRING(UNW_OBJ(is_signal_frame)), &library.is_signal_frame);
+	       find(handle, STRING(UNW_OBJ(is_signal_frame)), &library.is_signal_frame) &&
+	       find(handle, STRING(UNW_ARCH_OBJ(flush_cache)), &library.flush_cache) &&
+	       find(handle, STRING(UNW_OBJ(local_addr_space)), &library.space);
+}
+
+/* It remembers rules by pc, and does not notice by itself that code has gone (lessons 12). */
+void unwind_libunwind_forget(void)
+{
+	if (library.space)
+		library.flush_cache(*library.space, 0, 0);
 }
 
 static uintptr_t register_of(unw_cursor_t *cursor, int reg)
@@ -104,6 +115,10 @@ size_t unwind_libunwind_walk(const struct unwind_start *start, const struct unwi
 }
 
 #else /* built without libunwind's headers */
+
+void unwind_libunwind_forget(void)
+{
+}
 
 bool unwind_libunwind_init(void)
 {

@@ -17,9 +17,9 @@
  *   map         | rules_init, once          | start of a walk | release / acquire
  *
  * R1. A pair is believed only if word0 == key ^ mix(word1) for the key looked for. Words of two different writes
- *     agree for some wanted key by chance only (word1s whose products differ exactly as the keys do); otherwise a torn or half-written
- *     pair is a miss and is filled again. A pair that agrees was written as a pair, and everything it says is in the
- *     pair: nothing else needs to be ordered with it.
+ *     agree for some wanted key by chance only (their products would have to differ exactly as the keys do); otherwise
+ *     a torn or half-written pair is a miss and is filled again. A pair that agrees was written as a pair, and all it
+ *     says is in the pair: nothing else needs to be ordered with it.
  * R2. A rule is true for pc as long as the code at pc stays. It is stored under the generation read at the start of
  *     a walk that had a frame there; code with a frame in it is not unmapped. The program's own order (dlclose, then
  *     rules_forget, then somebody runs new code at that address) carries the new generation to whoever walks there.
@@ -78,7 +78,7 @@ static inline uint64_t rules_key(const struct rules_view *view, uintptr_t pc, ui
 static inline struct rules_entry *rules_place(const struct rules_view *view, uintptr_t pc)
 {
 	uintptr_t offset = (pc ^ (pc >> 16)) & (RULES_BYTES - sizeof(struct rules_entry));
-	return (struct rules_entry *)((uintptr_t)view->map + offset);
+	return (struct rules_entry *)((char *)view->map + offset);
 }
 
 static inline uint32_t rules_rule(uint64_t word1)

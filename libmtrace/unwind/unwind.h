@@ -31,7 +31,7 @@ struct unwind_bounds {
 
 enum unwind_end {
 	UNWIND_WHOLE = 0,      /* reached a frame whose return address is undefined: the outermost */
-	UNWIND_TOO_DEEP = 1,   /* more than `keep` frames; the walk itself stops at UNWIND_MAX_DEPTH */
+	UNWIND_TOO_DEEP = 1,   /* more than `keep` frames: whatever comes after them is not looked at */
 	UNWIND_NO_RULES = 3,   /* numbers are those of enum mtrace_marker */
 	UNWIND_BAD_RULES = 4,
 	UNWIND_UNREADABLE = 5,
@@ -66,6 +66,7 @@ void unwind_forget(void);
 /* The same walk by libunwind, loaded with dlopen(RTLD_LOCAL); for comparison only: it is not
    async-signal-safe and does what design 5.2 says. false from _init: not installed. */
 bool unwind_libunwind_init(void);
+void unwind_libunwind_forget(void); /* called by unwind_forget */
 size_t unwind_libunwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds,
                              struct unwind_frame *frames, size_t keep, enum unwind_end *end);
 

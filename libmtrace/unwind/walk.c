@@ -9,6 +9,10 @@
 
 #include "plat.h"
 
+/* A register whose saved word cannot be read ends the walk only where an outer frame needs it: 0 is no address. (gcc 12
+   says so of rbp in the last instructions of realigned functions, after it was popped.) */
+#define UNKNOWN ((uintptr_t)0)
+
 static void finish(struct walk *w, int end)
 {
 	w->state = end;
@@ -48,10 +52,8 @@ static void return_to(struct walk *w, uintptr_t cfa)
 static void step_checked(struct walk *w, uint32_t rule)
 {
 	uintptr_t cfa = rule_cfa(rule, &w->at), slot = rule_slot(rule), fp = w->at.fp;
-	if (slot != RULE_NOT_SAVED && !memory_load(&w->memory, cfa - slot, &fp)) {
-		finish(w, UNWIND_UNREADABLE);
-		return;
-	}
+	if (slot != RULE_NOT_SAVED && !memory_load(&w->memory, cfa - slot, &fp))
+		fp = UNKNOWN;
 	return_to(w, cfa);
 	w->at.fp = fp;
 }
@@ -59,11 +61,12 @@ static void step_checked(struct walk *w, uint32_t rule)
 static void step_realigned(struct walk *w, uint32_t rule)
 {
 	uintptr_t cfa, fp;
-	if (!memory_load(&w->memory, w->at.fp, &fp) ||
-	    !memory_load(&w->memory, w->at.fp + (uintptr_t)rule_offset(rule), &cfa)) {
+	if (!memory_load(&w->memory, w->at.fp + (uintptr_t)rule_offset(rule), &cfa)) {
 		finish(w, UNWIND_UNREADABLE);
 		return;
 	}
+	if (!memory_load(&w->memory, w->at.fp, &fp))
+		fp = UNKNOWN;
 	return_to(w, cfa);
 	w->at.fp = fp;
 }
@@ -106,66 +109,58 @@ static __attribute__((noinline)) void step_unusual(struct walk *w, uint32_t rule
 	}
 }
 
-static uint32_t store_frame(struct walk *w, uint64_t word)
+static void store_frame(struct walk *w, uint64_t word)
 {
 	w->frames[w->depth++] = (struct unwind_frame){ w->at.pc, rules_tag(word), w->exact };
-	return rules_rule(word);
 }
 
-/* An interrupted frame: the same as below, for one frame whose pc is exact. */
-static uint32_t walk_exact(struct walk *w)
-{
-	uint32_t rule = store_frame(w, rules_fetch(&w->rules, w->at.pc, true));
-	if (!rule_is_plain(rule) || !step_plain(rule, &w->at, memory_reach(&w->memory, w->at.sp)))
-		return rule;
-	w->exact = 0;
-	return 0;
-}
-
-/* Plain frames in a row, in registers. Returns the rule of the frame that is not, with that frame stored; 0: no room
+/* Plain frames in a row, in registers. Returns the word of the frame that is not, with that frame stored; 0: no room
    for another frame, or its rule is not at its place in the cache. */
-static inline __attribute__((always_inline)) uint32_t walk_plain(struct walk *w)
+static inline __attribute__((always_inline)) uint64_t walk_plain(struct walk *w)
 {
 	struct unwind_start at = w->at;
 	struct unwind_frame *frame = w->frames + w->depth, *last = w->frames + w->keep;
 	const struct rules_view rules = w->rules;
 	uintptr_t reach = memory_reach(&w->memory, at.sp);
-	uint32_t rule = 0;
+	uint64_t word = 0;
 	while (likely(frame != last)) {
-		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
-		rule = rules_rule(word);
+		word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
 		if (unlikely(!word))
 			break;
 		*frame++ = (struct unwind_frame){ at.pc, rules_tag(word), 0 };
-		if (unlikely(!rule_is_plain(rule)) || unlikely(!step_plain(rule, &at, reach)))
+		if (unlikely(!rule_is_plain(rules_rule(word))) || unlikely(!step_plain(word, &at, reach)))
 			break;
-		rule = 0;
+		word = 0;
 	}
 	w->at = at;
 	w->depth = (size_t)(frame - w->frames);
-	return rule;
+	return word;
 }
 
-/* What walk_plain could not go on with: the end, or one frame whose rule must be fetched. */
-static __attribute__((noinline)) uint32_t walk_one(struct walk *w)
+/* What walk_plain could not go on with: the end, or one frame, interrupted or with its rule still to be fetched.
+   Returns its word when the frame is not plain. */
+static __attribute__((noinline)) uint64_t walk_one(struct walk *w)
 {
 	if (w->at.pc == 0 || w->depth == w->keep) {
 		finish(w, w->at.pc == 0 ? UNWIND_WHOLE : UNWIND_TOO_DEEP);
 		return 0;
 	}
-	if (w->exact)
-		return walk_exact(w);
-	return store_frame(w, rules_fetch(&w->rules, w->at.pc, false));
+	uint64_t word = rules_fetch(&w->rules, w->at.pc, w->exact);
+	store_frame(w, word);
+	if (!rule_is_plain(rules_rule(word)) || !step_plain(word, &w->at, memory_reach(&w->memory, w->at.sp)))
+		return word;
+	w->exact = 0;
+	return 0;
 }
 
 void walk_fast(struct walk *w)
 {
 	while (w->state == WALK_GOES_ON) {
-		uint32_t rule = w->exact ? 0 : walk_plain(w);
-		if (!rule)
-			rule = walk_one(w);
-		if (rule)
-			step_unusual(w, rule);
+		uint64_t word = w->exact ? 0 : walk_plain(w);
+		if (!word)
+			word = walk_one(w);
+		if (word)
+			step_unusual(w, rules_rule(word));
 	}
 }
 
@@ -208,4 +203,5 @@ void unwind_forget(void)
 {
 	plat_objects_forget();
 	rules_forget();
+	unwind_libunwind_forget();
 }
