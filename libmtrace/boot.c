@@ -58,17 +58,25 @@ size_t boot_size(const void *p)
 
 /* ---- the real functions -------------------------------------------------------------------------------- */
 
-static void find_real_functions(void)
-{
-#define EAGER(ret, name, params) *(void **)&real.name = plat_symbol_next(#name);
-#include "wrapped.def"
-}
-
 static bool is_own(const void *function)
 {
 	struct plat_object object;
 	uintptr_t own = (uintptr_t)&is_own;
 	return function && plat_find_object((uintptr_t)function, &object) && own >= object.start && own < object.end;
+}
+
+/* What the program calls by that name, when it is not ours: an allocator linked into the executable, or preloaded
+   before us, stands in front. Our siblings of its functions (reallocarray, say) must go on to it, never past it. */
+static void *find_real(const char *name)
+{
+	void *front = plat_symbol_any(name);
+	return front && !is_own(front) ? front : plat_symbol_next(name);
+}
+
+static void find_real_functions(void)
+{
+#define EAGER(ret, name, params) *(void **)&real.name = find_real(#name);
+#include "wrapped.def"
 }
 
 /* Where the caller's own object and what it was linked with are searched, whatever scope it was loaded into. */
@@ -191,13 +199,18 @@ static void on_exit_note(int status, void *unused)
 static void start(void)
 {
 	options_parse(&options, plat_env("MTRACE_OPTIONS"));
-	plat_objects_init();
 	if (!plat_find_object((uintptr_t)real.malloc, &boot_allocator))
 		memset(&boot_allocator, 0, sizeof boot_allocator);
 	if (options.help)
 		print_help_and_exit();
 	if (!is_target()) {
 		segment_forget_forked(options.dir);
+		return;
+	}
+	if (!is_own(plat_symbol_any("malloc"))) {
+		log_trouble("inactive: another allocator is in front: ", boot_allocator.path && boot_allocator.path[0]
+			    ? boot_allocator.path : "linked into the program",
+			    "name libmtrace.so first in LD_PRELOAD, or link the program without it");
 		return;
 	}
 	if (!map_owner_page()) {
@@ -226,6 +239,7 @@ static bool boot(void)
 						     memory_order_relaxed))
 		return false;
 	int saved = errno;
+	plat_objects_init();
 	find_real_functions();
 	start();
 	errno = saved;

@@ -331,9 +331,15 @@ EXPORT void *mmap(void *address, size_t bytes, int protection, int flags, int fd
 EXPORT void *mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap")));
 
+/* What the kernel refuses outright must leave the record as it was. */
+static bool can_unmap(const void *address, size_t bytes)
+{
+	return bytes && (uintptr_t)address % MTRACE_PAGE_BYTES == 0;
+}
+
 EXPORT int munmap(void *address, size_t bytes)
 {
-	if (boot_ready())
+	if (boot_ready() && can_unmap(address, bytes))
 		tracker_unmapping(address, bytes);
 	return likely(real.munmap) ? real.munmap(address, bytes) : plat_munmap(address, bytes);
 }

@@ -84,7 +84,7 @@ int plat_wipe_on_fork(void *p, size_t bytes)
    by every seccomp profile that lets libc block signals. */
 bool plat_readable(uintptr_t address)
 {
-	return SYS(SYS_rt_sigprocmask, ~0, address & ~7UL, 0, 8) != -EFAULT;
+	return address >= 4096 && SYS(SYS_rt_sigprocmask, ~0, address & ~7UL, 0, 8) != -EFAULT; /* a NULL set is not read */
 }
 
 int plat_map_segment(int fd, size_t bytes, void **base)
