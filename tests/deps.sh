@@ -1,0 +1,91 @@
+#!/bin/bash
+# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz`.
+#
+# Called by `make deps`, `make check` and `make quickstart`. Quick and silent when all is there (one dpkg-query).
+# Needs root or sudo for anything else. No service is ever started: while packages are installed, policy-rc.d
+# forbids it; redis's own unit is disabled afterwards where this run installed it.
+set -u
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
+set_name=${1:-check}
+
+wanted() {
+	case $set_name in
+	quickstart) awk '$1 == "quickstart" { print $2 }' "$here/deps.txt" ;;
+	fuzz) awk '$1 == "quickstart" || $1 == "fuzz" { print $2 }' "$here/deps.txt" ;;
+	check) awk '$1 == "quickstart" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
+	*) echo "deps: no such set: $set_name (quickstart, check, fuzz)" >&2; exit 2 ;;
+	esac
+}
+
+missing() {
+	local package
+	while read -r package; do
+		grep -qxF "$package" <<<"$installed" || echo "$package"
+	done < <(wanted)
+}
+
+list_installed() {
+	# shellcheck disable=SC2046
+	dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' $(wanted) 2>/dev/null | awk '$1 ~ /^.i/ { print $2 }'
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+forbid_services() {
+	[ -e /usr/sbin/policy-rc.d ] && return
+	printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+	as_root chmod 755 /usr/sbin/policy-rc.d
+	policy_is_ours=1
+}
+
+allow_services() {
+	[ "$policy_is_ours" = 1 ] && as_root rm -f /usr/sbin/policy-rc.d
+}
+
+disable_redis() {
+	[ -d /run/systemd/system ] || return 0
+	as_root systemctl disable --now redis-server.service >/dev/null 2>&1 || true
+}
+
+wanted >/dev/null
+if ! command -v dpkg-query >/dev/null; then
+	echo "deps: this is not Debian; install the packages named in tests/deps.txt by other means" >&2
+	exit 2
+fi
+installed=$(list_installed)
+mapfile -t todo < <(missing)
+[ ${#todo[@]} = 0 ] && exit 0
+if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+	echo "deps: these packages are missing and only root can install them: ${todo[*]}" >&2
+	exit 2
+fi
+
+echo "deps: installing ${todo[*]}"
+policy_is_ours=0
+trap allow_services EXIT
+forbid_services
+log=$(mktemp)
+install_them() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${todo[@]}" >"$log" 2>&1 </dev/null
+}
+# A fresh container has no package lists, an old one has stale ones: ask for them when the first try fails.
+if ! install_them; then
+	as_root apt-get update >"$log" 2>&1 </dev/null && install_them
+fi
+status=$?
+if [ $status != 0 ]; then
+	tail -20 "$log" >&2
+	echo "deps: apt-get install failed; run it by hand: apt-get update && apt-get install ${todo[*]}" >&2
+	rm -f "$log"
+	exit 2
+fi
+rm -f "$log"
+case " ${todo[*]} " in *" redis-server "*) disable_redis ;; esac
+exit 0
