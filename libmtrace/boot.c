@@ -65,16 +65,19 @@ static bool is_own(const void *function)
 	return function && plat_find_object((uintptr_t)function, &object) && own >= object.start && own < object.end;
 }
 
-/* What the program calls by that name, when it is not ours: an allocator linked into the executable, or preloaded
-   before us, stands in front. Our siblings of its functions (reallocarray, say) must go on to it, never past it. */
+/* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
+   that it does not define (reallocarray, say), and these must go on to it, never past it. */
+static bool foreign_in_front;
+
 static void *find_real(const char *name)
 {
-	void *front = plat_symbol_any(name);
-	return front && !is_own(front) ? front : plat_symbol_next(name);
+	void *front = foreign_in_front ? plat_symbol_before(name, (uintptr_t)&is_own) : NULL;
+	return front ? front : plat_symbol_next(name);
 }
 
 static void find_real_functions(void)
 {
+	foreign_in_front = plat_symbol_before("malloc", (uintptr_t)&is_own) != NULL;
 #define EAGER(ret, name, params) *(void **)&real.name = find_real(#name);
 #include "wrapped.def"
 }
@@ -207,7 +210,7 @@ static void start(void)
 		segment_forget_forked(options.dir);
 		return;
 	}
-	if (!is_own(plat_symbol_any("malloc"))) {
+	if (foreign_in_front) {
 		log_trouble("inactive: another allocator is in front: ", boot_allocator.path && boot_allocator.path[0]
 			    ? boot_allocator.path : "linked into the program",
 			    "name libmtrace.so first in LD_PRELOAD, or link the program without it");

@@ -82,6 +82,7 @@ uintptr_t plat_loader_base(void);                     /* where ld.so is mapped; 
 /* ---- look-ups by name (plat_symbols.c; not async-signal-safe) ---- */
 void *plat_symbol_next(const char *name);                /* behind us in search order; NULL: nowhere */
 void *plat_symbol_any(const char *name);                 /* in the global scope */
+void *plat_symbol_before(const char *name, uintptr_t own); /* defined by an object in front of the one that holds `own` */
 void *plat_symbol_of(const char *path, const char *name); /* in a loaded object and what it was linked with; "" program */
 void *plat_load_private(const char *soname);             /* loaded out of everybody's sight; NULL: not there */
 void *plat_symbol_in(void *library, const char *name);
