@@ -48,6 +48,31 @@ static uint64_t stack_bytes_of(const pthread_attr_t *attributes)
 	return limit == UINT64_MAX ? 2u << 20 : limit;
 }
 
+/* ---- the end of a cancelled thread ---- */
+
+static pthread_key_t end_key;
+static _Atomic uint32_t end_key_state; /* 0 none, 1 being made, 2 there */
+
+static void end_by_key(void *unused)
+{
+	(void)unused;
+	if (guard_tracking())
+		tracker_thread_ended();
+}
+
+/* Made by the first thread that creates another, so it is among the first 32 and setting it never allocates. Without a
+   key a cancelled thread has no end, and nothing worse. */
+static void make_end_key(void)
+{
+	uint32_t none = 0;
+	if (!atomic_compare_exchange_strong_explicit(&end_key_state, &none, 1, memory_order_relaxed, memory_order_relaxed))
+		return;
+	if (boot_find((void **)&real.pthread_key_create, "pthread_key_create", (uintptr_t)&make_end_key) &&
+	    boot_find((void **)&real.pthread_setspecific, "pthread_setspecific", (uintptr_t)&make_end_key) &&
+	    !real.pthread_key_create(&end_key, end_by_key))
+		atomic_store_explicit(&end_key_state, 2, memory_order_release); /* pairs: begin */
+}
+
 /* First code of every thread that has a birth record. pthread_exit notes the end by its own hook. */
 static void *begin(void *argument)
 {
@@ -56,6 +81,8 @@ static void *begin(void *argument)
 	give_back(slot);
 	if (guard_tracking())
 		tracker_thread_started(b.row, b.stack_bytes);
+	if (atomic_load_explicit(&end_key_state, memory_order_acquire) == 2) /* pairs: make_end_key */
+		real.pthread_setspecific(end_key, &end_key);
 	void *result = b.start(b.argument);
 	if (guard_tracking())
 		tracker_thread_ended();
@@ -68,6 +95,7 @@ int births_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*s
 	struct birth *b = take_slot();
 	if (!b)
 		return real.pthread_create(thread, attributes, start, argument);
+	make_end_key();
 	uint64_t bytes = stack_bytes_of(attributes);
 	uint32_t row = tracker_thread_created(bytes, at);
 	b->row = row;

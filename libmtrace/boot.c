@@ -82,24 +82,79 @@ static void find_real_functions(void)
 #include "wrapped.def"
 }
 
+static void find_early(void **slot, const char *name)
+{
+	*slot = plat_symbol_next_if_any(name, (uintptr_t)&is_own); /* a failure would allocate in an allocator that starts */
+}
+
+/* LAZY functions and operators that are there already: a look-up takes the loader's lock, and a thread that a library's
+   constructor waits for would never get it. */
+static void find_what_is_there(void)
+{
+#define LAZY(ret, name, params) find_early((void **)&real.name, #name);
+#include "wrapped.def"
+	find_early((void **)&real._Znwm, "_Znwm");
+	if (real._Znwm) {
+#define NEW(name, params, args) find_early((void **)&real.name, #name);
+#define DELETE(name, params, args) find_early((void **)&real.name, #name);
+#include "wrapped.def"
+	}
+}
+
 /* Where the caller's own object and what it was linked with are searched, whatever scope it was loaded into. */
 static void *find_from_caller(const char *name, uintptr_t caller)
 {
 	struct plat_object object;
-	if (!plat_find_object(caller, &object) || !object.path)
-		return NULL;
-	return plat_symbol_of(object.path, name);
+	void *handle = plat_find_object(caller, &object) && object.path ? plat_open_loaded(object.path) : NULL;
+	void *found = handle ? plat_symbol_in(handle, name) : NULL;
+	if (handle && real.dlclose)
+		real.dlclose(handle); /* the caller may be unloaded as before */
+	return found;
 }
 
-__attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
+/* What defines the function stays loaded: its address is kept for everybody. */
+static void pin_definer(const void *function)
 {
-	int saved = errno;
+	struct plat_object object;
+	if (plat_find_object((uintptr_t)function, &object) && object.path)
+		plat_pin_loaded(object.path);
+}
+
+static void *find_late(void **slot, const char *name, uintptr_t caller)
+{
 	void *found = plat_symbol_next(name);
 	if (!found)
 		found = find_from_caller(name, caller);
 	if (is_own(found))
 		found = NULL;
+	if (found)
+		pin_definer(found);
 	__atomic_store_n(slot, found, __ATOMIC_RELAXED);
+	return found;
+}
+
+/* C++ comes with a library that was opened: all its operators at once, for the reason of find_what_is_there. */
+static void find_operators(uintptr_t caller)
+{
+#define NEW(name, params, args)                                                                                        \
+	if (!real.name)                                                                                                \
+		find_late((void **)&real.name, #name, caller);
+#define DELETE(name, params, args) NEW(name, params, args)
+#include "wrapped.def"
+}
+
+static bool is_operator(const char *name)
+{
+	return name[0] == '_' && name[1] == 'Z';
+}
+
+__attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
+{
+	static _Atomic uint32_t operators;
+	int saved = errno;
+	void *found = find_late(slot, name, caller);
+	if (found && is_operator(name) && !atomic_exchange_explicit(&operators, 1, memory_order_relaxed))
+		find_operators(caller);
 	errno = saved;
 	return found;
 }
@@ -125,8 +180,6 @@ static bool is_target(void)
 	char exe[512];
 	plat_readlink("/proc/self/exe", exe, sizeof exe);
 	const char *name = base_name(exe);
-	if (plat_secure_exec())
-		return false;
 	if (options.exe[0] && !options_match(options.exe, name))
 		return false;
 	return !is_child_image() || options_match(options.follow, name);
@@ -199,8 +252,22 @@ static void on_exit_note(int status, void *unused)
 		segment_give_back();
 }
 
+/* fork may be called by a signal handler that interrupted one of our hooks, and the child returns into it: it finds
+   zeroes where the parent's segment was. One that was half way through an event has ids of that segment in hand: such a
+   child is not recorded. (A raw clone does not come here.) */
+static void in_forked_child(void)
+{
+	if (guard_tracking())
+		return;
+	segment_replace_by_zeroes();
+	if (thread_self.nested && thread_self.generation == process.generation)
+		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
+}
+
 static void start(void)
 {
+	if (plat_secure_exec())
+		return;
 	options_parse(&options, plat_env("MTRACE_OPTIONS"));
 	if (!plat_find_object((uintptr_t)real.malloc, &boot_allocator))
 		memset(&boot_allocator, 0, sizeof boot_allocator);
@@ -229,6 +296,8 @@ static void start(void)
 	say_bad_options();
 	set_counter(MTRACE_COUNTER_bootstrap_blocks, atomic_load_explicit(&arena_blocks, memory_order_relaxed));
 	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
+	if (process.tracked)
+		pthread_atfork(NULL, NULL, in_forked_child);
 	start_recording();
 }
 
@@ -244,6 +313,7 @@ static bool boot(void)
 	int saved = errno;
 	plat_objects_init();
 	find_real_functions();
+	find_what_is_there();
 	start();
 	errno = saved;
 	atomic_store_explicit(&process.booted, 1, memory_order_release);
@@ -259,6 +329,7 @@ static __attribute__((noinline)) bool boot_child(void)
 		atomic_fetch_add_explicit(&owner_page->missed, 1, memory_order_relaxed);
 		return false;
 	}
+	segment_drop_zeroes();
 	const char *trouble = make_segment(true);
 	if (trouble) {
 		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
@@ -278,6 +349,13 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 	if (!process.tracked || atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
 		return false;
 	return boot_child();
+}
+
+void boot_note_limit(int resource, const struct rlimit *limit)
+{
+	if (resource == RLIMIT_AS && limit && limit->rlim_cur != RLIM_INFINITY && guard_tracking() &&
+	    plat_pid() == segment.header->pid)
+		segment_release_reserve();
 }
 
 /* A vfork child shares our memory and ends without us. */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "guard.h"
@@ -58,6 +59,9 @@ static inline bool boot_is_allocators(const void *function)
 void *boot_alloc(size_t size, size_t alignment);
 bool boot_owns(const void *p);
 size_t boot_size(const void *p);
+
+/* The process is about to set this limit on itself. */
+void boot_note_limit(int resource, const struct rlimit *limit);
 
 /* The process ends here and now (_exit, quick_exit). */
 void boot_note_end(uint32_t end, int status);

@@ -100,19 +100,26 @@ ALIGNED(pvalloc, (size_t size), (size), MTRACE_PAGE_BYTES)
 /* ---- reallocation ------------------------------------------------------------------------------------ */
 
 /* Out of the arena: a block of the real allocator with what was there; the arena's stays where it is. */
-static void *leave_arena(void *old, size_t size)
+static void *leave_arena(void *old, size_t size, const struct unwind_start *at)
 {
+	bool record = boot_ready();
 	void *p = real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
 	size_t had = boot_size(old);
-	return p ? memcpy(p, old, had < size ? had : size) : NULL;
+	if (!p)
+		return NULL;
+	if (record)
+		tracker_allocated(p, size, at);
+	return memcpy(p, old, had < size ? had : size);
 }
 
 static void *reallocate(void *old, size_t size, const struct unwind_start *at)
 {
-	if (unlikely(boot_owns(old) || !boot_ready())) {
-		if (boot_owns(old) || !real.realloc)
-			return old ? leave_arena(old, size) : boot_alloc(size, MALLOC_ALIGNMENT);
-		return real.realloc(old, size);
+	if (unlikely(boot_owns(old)))
+		return leave_arena(old, size, at);
+	if (unlikely(!boot_ready())) {
+		if (real.realloc)
+			return real.realloc(old, size);
+		return old ? NULL : boot_alloc(size, MALLOC_ALIGNMENT);
 	}
 	struct tracker_move move = {.known = false};
 	if (likely(old))
@@ -390,6 +397,24 @@ EXPORT int brk(void *address)
 	return error;
 }
 
+/* ---- limits ------------------------------------------------------------------------------------------ */
+
+/* Our prototypes say int where glibc's say an enum of its own: the same to the caller. */
+#define RESOURCE(name, alias_name, params, args, own)                                                                  \
+	EXPORT int hook_##name params __asm__(#name);                                                                  \
+	EXPORT int hook_##name params                                                                                  \
+	{                                                                                                              \
+		if (own)                                                                                               \
+			boot_note_limit(resource, limit);                                                              \
+		boot_find((void **)&real.name, #name, CALLER);                                                         \
+		return real.name args;                                                                                 \
+	}                                                                                                              \
+	EXPORT int hook_##alias_name params __asm__(#alias_name) __attribute__((alias(#name)));
+
+RESOURCE(setrlimit, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit), true)
+RESOURCE(prlimit, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old),
+	 (pid, resource, limit, old), pid == 0 || (uint32_t)pid == plat_pid())
+
 /* ---- threads, ends, unloading ----------------------------------------------------------------------------- */
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
@@ -420,7 +445,7 @@ EXPORT __attribute__((noreturn)) void pthread_exit(void *value)
 
 EXPORT __attribute__((noreturn)) void _exit(int status)
 {
-	if (boot_ready())
+	if (guard_tracking()) /* a forked child that only ends makes no segment for that */
 		boot_note_end(MTRACE_END_UNDERSCORE_EXIT, status);
 	if (real._exit)
 		real._exit(status);
@@ -431,7 +456,7 @@ EXPORT __attribute__((noreturn)) void _Exit(int status) __attribute__((alias("_e
 
 EXPORT __attribute__((noreturn)) void quick_exit(int status)
 {
-	if (boot_ready())
+	if (boot_ready()) /* boots where nothing was first: the real function is needed */
 		boot_note_end(MTRACE_END_QUICK_EXIT, status);
 	real.quick_exit(status);
 	__builtin_unreachable();

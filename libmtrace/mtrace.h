@@ -54,7 +54,14 @@ extern "C" {
 MTRACE_API void mtrace_mark(const char *name) MTRACE_NAMED("mtrace_mark.inline");
 
 /*
- * A mark that also asks for the state at this instant to be kept, to be compared with another one's.
+ * A mark that also asks for a recording of this process as it stands, to be compared with another one's: under
+ * `mtrace run -o REC.mtr` it becomes REC.TAG.mtr, then REC.TAG.2.mtr and so on. Without `mtrace run` it is a mark.
+ *
+ * The call does not wait. `mtrace run` looks about twice a second: what is kept is the state when it looks, up to a
+ * second after the call (more on a machine that has no time left), and the mark says when the call was made. So
+ * go on only after that second where the exact state matters. Asked for shortly before the process ends or execs, it
+ * is not kept, and `mtrace run` says so; the recording of the whole run has the state at the end. One tag asked for
+ * again between two looks is kept once. In file names, blanks, slashes and what a shell would treat become '_'.
  * tag, bound and cost as for mtrace_mark.
  */
 MTRACE_API void mtrace_snapshot(const char *tag) MTRACE_NAMED("mtrace_snapshot.inline");

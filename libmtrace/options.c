@@ -87,7 +87,7 @@ static bool store(struct options *o, const struct option_row *row, const char *t
 	default:
 		if (!parse_amount(text, length, row->type == SIZE, &value) || value > row->high)
 			return false;
-		if (value < row->low && value != 0)
+		if (value < row->low && (value != 0 || row->preset[0] != '0'))
 			return false;
 		memcpy(field, &value, sizeof value);
 		return true;

@@ -18,6 +18,7 @@
 /* ---- memory ---- */
 void *plat_map_private(size_t bytes);                 /* anonymous, zeroed, read-write; NULL on failure */
 void plat_unmap(void *p, size_t bytes);
+bool plat_map_zeroes_at(void *p, size_t bytes);       /* private, read-write; false: something is there already */
 int plat_wipe_on_fork(void *p, size_t bytes);         /* the child sees zeros */
 bool plat_readable(uintptr_t address);                /* is this byte's page readable now? one system call */
 int plat_map_segment(int fd, size_t bytes, void **base); /* shared, PROT_NONE, not inherited by fork, not dumped */
@@ -70,7 +71,7 @@ bool plat_secure_exec(void);                          /* AT_SECURE */
 bool plat_libc_ready(void);                            /* libc has its environment: calls before come from ld.so */
 const char *plat_env(const char *name);               /* from environ itself: shells override getenv */
 uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
-uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK */
+uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK when first asked: libc too keeps that one */
 uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
 uint64_t plat_memory_limit(void);                     /* cgroup v2 or v1 limit, else physical memory */
 uint64_t plat_memory_headroom(void);                  /* limit minus what is in use */
@@ -81,9 +82,11 @@ uintptr_t plat_loader_base(void);                     /* where ld.so is mapped; 
 
 /* ---- look-ups by name (plat_symbols.c; not async-signal-safe) ---- */
 void *plat_symbol_next(const char *name);                /* behind us in search order; NULL: nowhere */
+void *plat_symbol_next_if_any(const char *name, uintptr_t own); /* never fails, so allocates nothing; before threads only */
 void *plat_symbol_any(const char *name);                 /* in the global scope */
 void *plat_symbol_before(const char *name, uintptr_t own); /* defined by an object in front of the one that holds `own` */
-void *plat_symbol_of(const char *path, const char *name); /* in a loaded object and what it was linked with; "" program */
+void *plat_open_loaded(const char *path);                /* "" : the program; NULL: not loaded. Kept loaded until closed */
+void plat_pin_loaded(const char *path);                  /* stays loaded for good */
 void *plat_load_private(const char *soname);             /* loaded out of everybody's sight; NULL: not there */
 void *plat_symbol_in(void *library, const char *name);
 

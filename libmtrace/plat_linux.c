@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
@@ -70,6 +71,16 @@ void *plat_map_private(size_t bytes)
 	return (void *)p;
 }
 
+/* An older kernel takes the address for a hint only. */
+bool plat_map_zeroes_at(void *p, size_t bytes)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+	long at = SYS(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (!is_error(at) && at != (long)p)
+		plat_unmap((void *)at, bytes);
+	return at == (long)p;
+}
+
 void plat_unmap(void *p, size_t bytes)
 {
 	SYS(SYS_munmap, p, bytes);
@@ -110,10 +121,8 @@ int plat_commit(void *p, size_t bytes)
 	do {
 		error = SYS(SYS_madvise, p, bytes, MADV_POPULATE_WRITE);
 	} while (error == -EINTR || error == -EAGAIN);
-	if (!is_error(error))
-		return 0;
-	SYS(SYS_mprotect, p, bytes, PROT_NONE);
-	return (int)error;
+	/* Not back to PROT_NONE on failure: another thread may have committed a part of the range, and use it. */
+	return is_error(error) ? (int)error : 0;
 }
 
 int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes)
@@ -426,7 +435,13 @@ uint64_t plat_file_size_limit(void)
 
 uint64_t plat_stack_limit(void)
 {
-	return limit_of(RLIMIT_STACK);
+	static _Atomic uint64_t known; /* 0: not asked yet */
+	uint64_t limit = atomic_load_explicit(&known, memory_order_relaxed);
+	if (!limit) {
+		limit = limit_of(RLIMIT_STACK);
+		atomic_store_explicit(&known, limit, memory_order_relaxed);
+	}
+	return limit;
 }
 
 static uint64_t parse_number(const char *text)

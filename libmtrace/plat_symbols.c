@@ -104,24 +104,45 @@ static bool is_vdso(const struct link_map *object)
 	return strncmp(object->l_name, "linux-", 6) == 0;
 }
 
-void *plat_symbol_before(const char *name, uintptr_t own)
+static void *search(const struct link_map *object, const struct link_map *end, const char *name)
 {
-	struct plat_object ours;
-	if (!plat_find_object(own, &ours))
-		return NULL;
-	struct link_map *object = dlopen(NULL, RTLD_LAZY); /* glibc's handles are its list of objects, in search order */
-	for (; object && object->l_addr != ours.bias; object = object->l_next) {
-		void *function = is_vdso(object) ? NULL : defined_in(object, name);
-		if (function)
-			return function;
-	}
-	return NULL;
+	void *function = NULL;
+	for (; object && object != end && !function; object = object->l_next)
+		function = is_vdso(object) ? NULL : defined_in(object, name);
+	return function;
 }
 
-void *plat_symbol_of(const char *path, const char *name)
+/* glibc's handles are its list of objects, in search order. */
+static const struct link_map *object_of(uintptr_t own)
 {
-	void *handle = dlopen(path[0] ? path : NULL, RTLD_LAZY | RTLD_NOLOAD);
-	return handle ? dlsym(handle, name) : NULL; /* the handle stays: the object is pinned as long as we use it */
+	struct plat_object ours;
+	const struct link_map *object = plat_find_object(own, &ours) ? dlopen(NULL, RTLD_LAZY) : NULL;
+	while (object && object->l_addr != ours.bias)
+		object = object->l_next;
+	return object;
+}
+
+void *plat_symbol_before(const char *name, uintptr_t own)
+{
+	const struct link_map *ours = object_of(own);
+	return ours ? search(dlopen(NULL, RTLD_LAZY), ours, name) : NULL;
+}
+
+void *plat_symbol_next_if_any(const char *name, uintptr_t own)
+{
+	const struct link_map *ours = object_of(own);
+	return ours && search(ours->l_next, NULL, name) ? plat_symbol_next(name) : NULL;
+}
+
+void *plat_open_loaded(const char *path)
+{
+	return dlopen(path[0] ? path : NULL, RTLD_LAZY | RTLD_NOLOAD);
+}
+
+void plat_pin_loaded(const char *path)
+{
+	if (path[0])
+		(void)dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 void *plat_load_private(const char *soname)

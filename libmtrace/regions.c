@@ -7,7 +7,10 @@
 #define LOG_MASK (MTRACE_RANGE_LOG_ENTRIES - 1)
 static_assert((MTRACE_RANGE_LOG_ENTRIES & LOG_MASK) == 0, "the log is indexed by a mask");
 
-static uint64_t copy_sequence[2]; /* what each copy has; written by the applier only, zero in a new segment */
+/* What each copy has, and how many ranges: ours, so that nobody else's hand in the segment leads us out of what is
+   committed. Written by the applier only, zero in a new segment. */
+static uint64_t copy_sequence[2];
+static uint32_t copy_count[2];
 
 static struct mtrace_range_table *table(void)
 {
@@ -27,6 +30,7 @@ static struct mtrace_range_op *op_at(uint64_t sequence)
 bool regions_init(void)
 {
 	copy_sequence[0] = copy_sequence[1] = 0;
+	copy_count[0] = copy_count[1] = 0;
 	return segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table)) &&
 	       segment_ensure(MTRACE_REGION_RANGE_LOG, sizeof(struct mtrace_range_op));
 }
@@ -159,12 +163,11 @@ static void apply_committed(void)
 {
 	struct mtrace_range_table *t = table();
 	uint32_t index = 1 - (uint32_t)(atomic_load_explicit(&t->current, memory_order_relaxed) & 1);
-	uint32_t count = t->count[index] < MTRACE_RANGES_MAX ? t->count[index] : MTRACE_RANGES_MAX;
-	struct map m = {.at = copy_at(index), .count = count, .index = index};
+	struct map m = {.at = copy_at(index), .count = copy_count[index], .index = index};
 	uint64_t sequence = copy_sequence[index];
 	for (; is_committed(sequence); sequence++)
 		apply(&m, op_at(sequence));
-	t->count[index] = m.count;
+	t->count[index] = copy_count[index] = m.count;
 	copy_sequence[index] = sequence;
 	atomic_store_explicit(&t->current, sequence << 1 | index, memory_order_release); /* G3; pairs: tools */
 	uint64_t other = copy_sequence[1 - index];

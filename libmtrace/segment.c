@@ -478,6 +478,26 @@ const char *segment_error_text(enum segment_error error)
 	}
 }
 
+static uint64_t mapped_bytes(void)
+{
+	const struct segment_extent *last = &extents[MTRACE_REGION_COUNT - 1];
+	return last->offset + last->reserved_bytes;
+}
+
+static bool is_zeroes;
+
+void segment_replace_by_zeroes(void)
+{
+	is_zeroes = is_zeroes || plat_map_zeroes_at(segment.header, mapped_bytes()); /* a child's child has them already */
+}
+
+void segment_drop_zeroes(void)
+{
+	if (is_zeroes)
+		plat_unmap(segment.header, mapped_bytes());
+	is_zeroes = false;
+}
+
 /* ---- the end --------------------------------------------------------------------------------------- */
 
 void segment_note_end(enum mtrace_end end, int status)
@@ -519,6 +539,26 @@ static void give_back_of(enum mtrace_region_id region)
 		plat_give_back(segment.base[region] + keep, have - keep);
 	else
 		segment_ensure(region, have);
+}
+
+/* The smaller bound first: who grows from now on stays below it. */
+static void release_reserve_of(enum mtrace_region_id region)
+{
+	enum { KEPT = 2 << 20 };
+	struct segment_extent *e = &extents[region];
+	uint64_t reserved = e->reserved_bytes;
+	uint64_t keep = page_up(atomic_load_explicit(&segment.committed[region], memory_order_acquire)) + KEPT;
+	if (keep >= reserved)
+		return;
+	e->reserved_bytes = keep;
+	atomic_thread_fence(memory_order_seq_cst);
+	plat_unmap(segment.base[region] + keep, reserved - keep);
+}
+
+void segment_release_reserve(void)
+{
+	for (int region = 0; region < MTRACE_REGION_COUNT; region++)
+		release_reserve_of((enum mtrace_region_id)region);
 }
 
 void segment_give_back(void)

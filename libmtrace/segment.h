@@ -95,6 +95,16 @@ static inline void segment_count(enum mtrace_counter counter)
 /* The end record; the first one wins. */
 void segment_note_end(enum mtrace_end end, int status);
 
+/* In a forked child: private zeroes where the parent's segment was, for what was under way to be lost in; until it makes
+   a segment of its own. */
+void segment_replace_by_zeroes(void);
+void segment_drop_zeroes(void);
+
+/* The program is about to limit its own address space: what is reserved but not in use goes, so that the limit is all
+   its own. Regions keep a little to grow by, then they are full. Call it where no other thread records, if possible:
+   one that grows a region at this instant finds it full. */
+void segment_release_reserve(void);
+
 /* At a clean exit: committed pages that no element uses go back to the system. Events may still come; they commit anew. */
 void segment_give_back(void);
 

@@ -37,7 +37,9 @@ struct splitlist {
 	void (*make_sentinel)(uint32_t id, uint32_t bucket);
 };
 
-enum { SPLITLIST_FIRST_BUCKETS = 1024, SPLITLIST_LOAD = 2 };
+/* A walk takes a few steps, thousands at most where buckets could not grow; one of this many goes round in a circle that
+   somebody else wrote. */
+enum { SPLITLIST_FIRST_BUCKETS = 1024, SPLITLIST_LOAD = 2, SPLITLIST_STEPS = 1 << 17 };
 
 static inline uint32_t splitlist_order(uint32_t hash)
 {
@@ -57,7 +59,7 @@ static inline _Atomic uint32_t *splitlist_bucket(const struct splitlist *l, uint
 /* Links `id` (order `order`) behind `from`. Returns `id`, or the id of an equal sentinel that was there before. */
 static inline uint32_t splitlist_link_sentinel(struct splitlist *l, uint32_t from, uint32_t id, uint32_t order)
 {
-	for (;;) {
+	for (uint32_t steps = 0; steps < SPLITLIST_STEPS; steps++) {
 		_Atomic uint32_t *link = l->link(from);
 		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
 		if (next && !segment_id_ok(l->elements, next, l->element_bytes))
@@ -73,6 +75,8 @@ static inline uint32_t splitlist_link_sentinel(struct splitlist *l, uint32_t fro
 		if (atomic_compare_exchange_strong_explicit(link, &next, id, memory_order_release, memory_order_relaxed))
 			return id;
 	}
+	(void)segment_damaged();
+	return from;
 }
 
 /* The nearest bucket that has a sentinel: the bucket without its highest bits. Bucket 0 always has one. */

@@ -81,11 +81,13 @@ uint32_t stacks_frame(enum mtrace_frame_kind kind, uint32_t module, uint64_t val
 	struct mtrace_frame want = {.value = value, .module = module, .kind = (uint16_t)kind, .flags = (uint16_t)flags};
 	uint32_t hash = frame_hash(kind, module, value, flags), order = splitlist_order(hash);
 	uint32_t from = splitlist_start(&frames, hash), made = 0;
-	for (;;) {
+	for (uint32_t steps = 0;; steps++) {
 		_Atomic uint32_t *link = frame_link(from);
 		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
 		if (next && !segment_id_ok(MTRACE_REGION_FRAMES, next, sizeof(struct mtrace_frame)))
 			return 0;
+		if (unlikely(steps == SPLITLIST_STEPS))
+			return segment_damaged();
 		if (next && frame_equals(frame_at(next), &want))
 			return next;
 		if (next && frame_order(next) <= order) {
@@ -148,11 +150,13 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 	uint64_t key = (uint64_t)parent << 32 | frame;
 	uint32_t hash = node_hash(key), order = splitlist_order(hash);
 	uint32_t from = splitlist_start(&nodes, hash), made = 0;
-	for (;;) {
+	for (uint32_t steps = 0;; steps++) {
 		_Atomic uint32_t *link = node_link(from);
 		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
 		if (next && !segment_id_ok(MTRACE_REGION_NODES, next, sizeof(struct mtrace_node)))
 			return 0;
+		if (unlikely(steps == SPLITLIST_STEPS))
+			return segment_damaged();
 		if (next && node_at(next)->key == key)
 			return next;
 		if (next && node_order(next) <= order) {

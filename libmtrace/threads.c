@@ -104,13 +104,14 @@ __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, co
 	threads_look_at_clock(self);
 }
 
-void threads_note_end(struct thread_state *self)
+bool threads_note_end(struct thread_state *self)
 {
 	struct mtrace_thread *t = self->record;
-	if (!t)
-		return;
+	if (!t || atomic_load_explicit(&t->ended, memory_order_relaxed))
+		return false;
 	atomic_store_explicit(&t->end_tick, self->tick, memory_order_relaxed);
 	atomic_store_explicit(&t->ended, 1, memory_order_release);
+	return true;
 }
 
 /* Newest first: a pthread_t is used again after its thread. */

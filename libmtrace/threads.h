@@ -17,8 +17,9 @@ struct thread_birth {
 /* Gives the calling thread its state for this process. The first event of a thread, or of a forked child, calls it. */
 void threads_enter(struct thread_state *self, const struct thread_birth *birth);
 
-/* The start routine has returned or pthread_exit was called; what comes later (destructors) is still recorded. */
-void threads_note_end(struct thread_state *self);
+/* The start routine has returned, pthread_exit was called, or the thread was cancelled; what comes later (destructors)
+   is still recorded. true: it is the first to say so. */
+bool threads_note_end(struct thread_state *self);
 
 /* pthread_setname_np succeeded for the thread whose pthread_t is `handle`. */
 void threads_note_name(uintptr_t handle, const char *name);

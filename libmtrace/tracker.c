@@ -408,8 +408,7 @@ void tracker_thread_ended(void)
 	struct thread_state *self = enter();
 	struct mtrace_thread *t = self->record;
 	uint32_t row = t ? atomic_load_explicit(&t->row, memory_order_relaxed) : 0;
-	threads_note_end(self);
-	if (row)
+	if (threads_note_end(self) && row)
 		counts_freed(row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
 	leave(self);

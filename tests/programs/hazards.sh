@@ -1,0 +1,115 @@
+#!/bin/bash
+# hazards: the host at its worst moment must not be hurt, and the record must stay right: libraries opened by a C program
+# that bring C++ of their own, threads that constructors wait for, cancelled threads, forks inside signal handlers, a
+# hand in the segment that knows where to write.
+. "$(dirname "$0")/../lib/suite.sh"
+hazards=$victims/victim_hazards
+
+# like_untracked NAME COMMAND…: the same output and status, in time.
+like_untracked() {
+	local name=$1 plain status
+	shift
+	plain=$(bounded 20 "$@" 2>&1; echo "status $?")
+	status=$(bounded 20 env LD_PRELOAD="$shim" MTRACE_OPTIONS="dir=$segments" "$@" 2>&1; echo "status $?")
+	[ "$plain" = "$status" ] && pass "$name" || fail "$name" "$(echo "$status" | tail -3), untracked $(echo "$plain" | tail -3)"
+}
+
+cat >"$work/plugin.cc" <<'END'
+#include <cstdio>
+#include <new>
+static struct speaks { ~speaks() { puts("unloaded"); } } at_unload;
+extern "C" int run()
+{
+	struct alignas(128) wide { char bytes[128]; };
+	int *volatile array = new int[100];
+	delete[] array;
+	wide *volatile aligned = new wide;
+	delete aligned;
+	volatile std::size_t much = std::size_t(1) << 60;
+	try {
+		delete[] new char[much];
+	} catch (std::bad_alloc &) {
+		return new (std::nothrow) char[much] != nullptr;
+	}
+	return 1;
+}
+END
+cat >"$work/waits.cc" <<'END'
+#include <pthread.h>
+static int *volatile kept;
+static void *started(void *)
+{
+	pthread_setname_np(pthread_self(), "started");
+#ifdef OPERATORS
+	kept = new int[4];
+	delete[] kept;
+#endif
+	return nullptr;
+}
+__attribute__((constructor)) static void waits()
+{
+	pthread_t thread;
+	pthread_create(&thread, nullptr, started, nullptr);
+	pthread_join(thread, nullptr);
+}
+END
+g++ -std=gnu++17 -fPIC -shared "$work/plugin.cc" -o "$work/plugin.so"
+g++ -std=gnu++17 -fPIC -shared "$work/waits.cc" -o "$work/waits.so" -lpthread
+g++ -std=gnu++17 -fPIC -shared -DOPERATORS "$work/waits.cc" -o "$work/waits_cxx.so" -lpthread
+g++ -x c++ -std=gnu++17 -Wl,--no-as-needed - -o "$work/cxx" -ldl <<'END'
+#include <dlfcn.h>
+#include <cstdio>
+int main(int, char **args) { puts(dlopen(args[1], RTLD_NOW) ? "well" : dlerror()); }
+END
+
+like_untracked "a C program's C++ plugin: operators, bad_alloc, unloaded at dlclose" "$hazards" open "$work/plugin.so"
+like_untracked "a thread that a library's constructor waits for" "$hazards" open "$work/waits.so"
+like_untracked "such a thread with operators, in a C++ program" "$work/cxx" "$work/waits_cxx.so"
+like_untracked "fork in a signal handler, the child goes on" "$hazards" segfork
+
+clear_segments
+preload -- "$hazards" cancel >/dev/null
+json "$(find "$segments" -name 'mtrace.*')" "$work/cancel.json"
+live=$(query "$work/cancel.json" '.processes[0].by_kind.thread | "\(.alloc_blocks) \(.live_blocks)"')
+[ "$live" = "20 0" ] && pass "cancelled threads have ended" || fail "cancelled threads have ended" "started and live: $live"
+
+
+# poke NAME PYTHON: what is written where, while the host runs; regions[i] = (offset, used) of region i, f the file.
+poke() {
+	local name=$1 pid status
+	clear_segments
+	preload -- "$hazards" busy >"$work/out" 2>"$work/err" &
+	pid=$!
+	for _ in $(seq 100); do
+		[ -n "$(segment_of $pid)" ] && break
+		sleep 0.01
+	done
+	sleep 0.5
+	bounded 10 python3 - "$(segment_of $pid)" <<END
+import os, struct, sys, time
+f = os.open(sys.argv[1], os.O_RDWR)
+header = os.pread(f, 4096, 0)
+regions = [struct.unpack_from('<QQQQ', header, 184 + 40 * i) for i in range(16)]
+regions = [(r[0], r[3]) for r in regions]
+$2
+END
+	for _ in $(seq 60); do
+		kill -0 $pid 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -KILL $pid 2>/dev/null
+	wait $pid
+	status=$?
+	[ $status = 0 ] && pass "$name" || fail "$name" "the host ended with $status"
+}
+poke "counts of ranges that lead out of the map" "
+for _ in range(400):
+    os.pwrite(f, struct.pack('<II', 32767, 32767), regions[14][0] + 28)
+    time.sleep(.001)"
+poke "stacks whose list goes round in a circle" "
+for i in range(17, regions[2][1]):
+    os.pwrite(f, struct.pack('<I', i), regions[2][0] + 16 * i + 8)"
+poke "frames whose list goes round in a circle" "
+for i in range(1, regions[0][1]):
+    os.pwrite(f, struct.pack('<I', i), regions[0][0] + 24 * i + 16)"
+suite_end

@@ -1,0 +1,137 @@
+/*
+ * victim_hazards: what a host may do that catches a shim at a bad moment: `victim_hazards HAZARD`. Prints "well" and
+ * ends with 0 when it came through; the same untracked.
+ *
+ *   cancel       threads that end by pthread_cancel
+ *   segfork      fork from a signal handler that interrupted malloc; the child returns from the handler and goes on
+ *   open LIB     dlopen, LIB's run() when it has one, dlclose, twice: LIB's destructor speaks each time
+ *   busy         blocks, mappings and stacks for a second and a half, in two threads
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *waits(void *unused)
+{
+	free(malloc(10));
+	for (;;)
+		pause();
+	return unused;
+}
+
+static int cancel(void)
+{
+	for (int i = 0; i < 20; i++) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, waits, NULL))
+			return 1;
+		usleep(i % 2 ? 1000 : 0);
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	}
+	return 0;
+}
+
+static volatile pid_t child = -1;
+
+static void forks(int signal)
+{
+	(void)signal;
+	if (child == -1)
+		child = fork();
+}
+
+static int segfork(void)
+{
+	struct sigaction action = {.sa_handler = forks, .sa_flags = SA_RESTART};
+	struct itimerval every = {{0, 2000}, {0, 2000}};
+	int died = 0;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &every, NULL);
+	for (int forked = 0; forked < 100;) {
+		void *volatile p = aligned_alloc(64, 64);
+		free(p);
+		if (child == 0)
+			_exit(0);
+		if (child > 0) {
+			int status;
+			while (waitpid(child, &status, 0) != child)
+				;
+			died += WIFSIGNALED(status);
+			forked++;
+			child = -1;
+		}
+	}
+	return died;
+}
+
+static int open_twice(const char *path)
+{
+	for (int i = 0; i < 2; i++) {
+		void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		int (*run)(void) = library ? (int (*)(void))dlsym(library, "run") : NULL;
+		if (!library || (run && run()))
+			return 1;
+		dlclose(library);
+		puts("closed");
+		fflush(stdout);
+	}
+	return 0;
+}
+
+static void *__attribute__((noinline)) allocate(unsigned depth, size_t size)
+{
+	void *volatile p = depth ? allocate(depth - 1, size) : malloc(size);
+	return p;
+}
+
+static void *is_busy(void *seed)
+{
+	unsigned r = (unsigned)(size_t)seed;
+	void *blocks[512] = {NULL};
+	for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+		r = r * 1103515245 + 12345;
+		unsigned k = r >> 9 & 511;
+		free(blocks[k]);
+		blocks[k] = allocate(r >> 20 & 15, r >> 12 & 4095);
+		if (r >> 28 == 0)
+			munmap(mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 8192);
+	}
+	for (int i = 0; i < 512; i++)
+		free(blocks[i]);
+	return NULL;
+}
+
+static int busy(void)
+{
+	pthread_t threads[2];
+	for (size_t i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, is_busy, (void *)(i + 7));
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+int main(int count, char **args)
+{
+	const char *hazard = count > 1 ? args[1] : "";
+	int bad = 2;
+	if (!strcmp(hazard, "cancel"))
+		bad = cancel();
+	else if (!strcmp(hazard, "segfork"))
+		bad = segfork();
+	else if (!strcmp(hazard, "open") && count > 2)
+		bad = open_twice(args[2]);
+	else if (!strcmp(hazard, "busy"))
+		bad = busy();
+	puts(bad ? "hurt" : "well");
+	return bad != 0;
+}
