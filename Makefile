@@ -60,6 +60,7 @@ clean:
 	rm -rf $(BUILD)
 
 -include tests/tests.mk
+-include tests/long.mk
 -include tests/lint/lint.mk
 -include examples/examples.mk
 -include tools/install.mk

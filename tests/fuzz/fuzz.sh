@@ -1,0 +1,91 @@
+#!/bin/bash
+# fuzz: runs the harnesses one after another, FUZZ_SECONDS each (30): `make fuzz`, FUZZ="segment cfi" picks some.
+#
+# Seeds are made here: a segment and a recording of a short run, the unwind tables of a small program, the stored
+# recordings of tests/compat. What libFuzzer finds is kept in $BUILD/fuzz/found/, the corpus in $BUILD/fuzz/corpus/, so that
+# the next run goes on from there. Ends with 1 when anything was found.
+. "$(dirname "$0")/../lib/suite.sh"
+fuzz=$BUILD/fuzz
+corpus=$fuzz/corpus
+found=$fuzz/found
+mkdir -p "$found"
+limit=${FUZZ_SECONDS:-30}
+
+seed() {
+	mkdir -p "$corpus/$1"
+	[ $# -lt 2 ] || printf "$3" >"$corpus/$1/$2"
+}
+
+seed_segment() {
+	seed segment
+	preload memory=1m:log=nothing -- "$victims/victim_truth" "$work/truth" return 3 300 >/dev/null
+	preload memory=1m:log=nothing -- "$victims/victim_mmap" "$work/truth" exit >/dev/null
+	local newest
+	newest=$(find "$segments" -name 'mtrace.*' -printf '%b %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+	[ -n "$newest" ] || return 1
+	cp --sparse=always "$newest" "$fuzz/segment"
+	for n in $(seq 0 16); do
+		printf "\\x$(printf %02x "$n")\\x40\\x00\\x00\\x00\\x07\\xff\\xff\\xff\\xff\\x00\\x00\\x00\\x01" >"$corpus/segment/region-$n"
+	done
+	printf '\xff\x00\x90\x00\x00\x00' >"$corpus/segment/cut"
+}
+
+seed_recording() {
+	seed recording
+	for rec in "$tests"/compat/*.mtr; do
+		FUZZ_SEED_FROM=$rec FUZZ_SEED=$corpus/recording/$(basename "$rec").chunks "$fuzz/fuzz_recording"
+		{ printf '\0'; cat "$rec"; } >"$corpus/recording/$(basename "$rec")"
+	done
+}
+
+seed_options() {
+	seed options all 'mode=off:dir=/tmp:memory=64m:depth=7:unwind=none:follow=a*,b?c:keep=3:log=start'
+	seed options glob 'cc1*,??d,*\nchild'
+	seed options odd ':=:a=:=b:memory=18446744073709551616:depth=-1:memory=1t'
+}
+
+# Header and frames of this very program, which lie side by side in the file; pcs of its first functions.
+seed_cfi() {
+	seed cfi
+	python3 - "$victims/victim_threads" "$corpus/cfi" <<'END'
+import re, struct, subprocess, sys
+out = subprocess.run(["readelf", "-SW", sys.argv[1]], capture_output=True, text=True).stdout
+where = {m[0]: (int(m[1], 16), int(m[2], 16), int(m[3], 16))
+         for m in re.findall(r"(\.eh_frame(?:_hdr)?) +PROGBITS +(\S+) (\S+) (\S+)", out)}
+(header, at, _), (frames, frames_at, size) = where[".eh_frame_hdr"], where[".eh_frame"]
+data = open(sys.argv[1], "rb").read()[at:frames_at + size]
+for n in range(6):
+    first, = struct.unpack_from("<i", data, 12 + 8 * n)
+    for extra in (0, 5):
+        with open(f"{sys.argv[2]}/function-{n}-{extra}", "wb") as f:
+            f.write(struct.pack("<Hi", frames - header, first + extra) + data)
+END
+}
+
+seed_redact() {
+	seed redact args 'mysql\0--password=abc\0-psecret\0--user\0joe\0--token\0ghp_0123456789abcdef0123456789abcdef0123'
+	seed redact text 'curl https://joe:secret@example.com/x?token=abc&b=c\0AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEX'
+}
+
+seed_command() {
+	seed command report '\6--json\0--by=site\0-n\0005\0001234'
+	seed command run '\0-f\0-o\0x.mtr\0--\0ls'
+	seed command odd '\7--to\0--to=\0-\0--\0--x'
+}
+
+for what in ${FUZZ:-segment recording options cfi redact command}; do
+	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
+	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
+	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \
+		-artifact_prefix="$found/$what-" -print_final_stats=1 "$corpus/$what" >"$work/log" 2>&1
+	status=$?
+	cp "$work/log" "$fuzz/$what.log"
+	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log")
+	covered=$(grep -o 'cov: [0-9]*' "$work/log" | tail -1)
+	if [ $status = 0 ] && [ "${runs:-0}" -gt 0 ]; then
+		pass "$what: $runs runs, $covered"
+	else
+		fail "$what" "status $status: $(grep -m3 -E 'ERROR|runtime error|SUMMARY|does not hold|no segment' "$work/log" | tr '\n' ';') $(cd "$found" && ls "$what"-* 2>/dev/null | head -1)"
+	fi
+done
+suite_end

@@ -1,0 +1,65 @@
+# long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
+#   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh)
+#   bench  tracked against untracked, and heaptrack beside us: BENCH_PAIRS=5, BENCH_SECONDS=900; writes tests/bench/RESULTS.md
+#   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some
+
+SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so
+SOAK_SECONDS ?= 60
+
+$(BUILD)/tests/victims/storm: tests/soak/storm.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -I$(VICTIMS_DIR) $< -o $@ -lpthread -ldl
+
+$(BUILD)/tests/victims/async_malloc.so: tests/soak/async_malloc.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -fno-builtin -fPIC -shared $< -o $@
+
+tests-build programs: $(SOAK_PROGRAMS)
+
+# A suite's lines as they come, then its sum; status 1 when anything failed or nothing was checked.
+sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-9 ]/, ""); split($$0, n, " "); seen = 1; bad = n[3] } \
+	END { if (!seen) bad = 1; printf "%d passed, %d failed\n", n[2] - n[3], bad; exit bad > 0 }'
+
+soak: all $(VICTIMS) $(SOAK_PROGRAMS)
+	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
+
+bench: all $(BENCH_PROGRAMS)
+	@BUILD=$(BUILD) tests/bench/bench.py
+
+# ---- fuzz: built with clang, apart from everything else -----------------------------------------------------
+FUZZ_CC := $(BUILD)/fuzz
+FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ_CC)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TOOL_OBJECTS := $(patsubst $(BUILD)/%,$(FUZZ_CC)/%,$(filter-out $(BUILD)/tools/mtrace.o,$(TOOL_OBJECTS)))
+FUZZ_SHIM_OBJECTS := $(patsubst $(BUILD)/%,$(FUZZ_CC)/%,$(filter-out %/hooks.o %/boot.o,$(SHIM_OBJECTS)))
+FUZZ_SECONDS ?= 30
+
+$(FUZZ_CC)/tools/%.o: tools/%.c
+	$(call say,CLANG,$<)
+	$(Q)mkdir -p $(@D) && clang $(TOOL_CFLAGS) -Wno-unknown-warning-option $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+$(FUZZ_CC)/libmtrace/%.o: libmtrace/%.c
+	$(call say,CLANG,$<)
+	$(Q)mkdir -p $(@D) && clang $(TOOL_CFLAGS) -Wno-unknown-warning-option $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+$(FUZZ_CC)/tools.a: $(FUZZ_TOOL_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_CC)/shim.a: $(FUZZ_SHIM_OBJECTS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_CC)/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/fuzz_profile.h $(FUZZ_CC)/tools.a $(FUZZ_CC)/shim.a
+	$(call say,CLANG,$<)
+	$(Q)clang $(TOOL_CFLAGS) -Itests/fuzz $(FUZZ_FLAGS) -fsanitize=fuzzer $< \
+		$(if $(filter %_options %_cfi,$@),$(FUZZ_CC)/shim.a,$(FUZZ_CC)/tools.a) $(TOOL_LIBS) -ldl -o $@
+
+.SECONDARY: $(FUZZ_TOOL_OBJECTS) $(FUZZ_SHIM_OBJECTS)
+-include $(FUZZ_TOOL_OBJECTS:.o=.d) $(FUZZ_SHIM_OBJECTS:.o=.d)
+
+fuzz:
+	@tests/deps.sh fuzz
+	@$(MAKE) --no-print-directory -j2 fuzz-built
+
+.PHONY: fuzz-built
+fuzz-built: all $(VICTIMS) $(FUZZ_TARGETS)
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/fuzz.sh | $(sum_up)
