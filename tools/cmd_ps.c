@@ -48,7 +48,7 @@ static const char *state_of(const struct read_found *found, const struct mtrace_
 		return "creating";
 	if (found->alive)
 		return "live";
-	switch ((enum mtrace_end)header->end) {
+	switch ((enum mtrace_end)atomic_load_explicit(&header->end, memory_order_relaxed)) {
 	case MTRACE_END_NONE: return "killed";
 	case MTRACE_END_EXEC: return "exec";
 	default: return "exit";

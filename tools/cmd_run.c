@@ -112,12 +112,21 @@ static void take_follow(struct run *run, const char *glob)
 	take_setting(run, "follow", all);
 }
 
-static void take_number(struct run *run, const char *key, const char *text, unsigned long low, unsigned long high)
+/* Within the bounds that the library's own table has for it. */
+static void take_number(struct run *run, const char *key, const char *text)
 {
+	static const struct { const char *name; unsigned long long low, high; } table[] = {
+#define X(type, name, preset, low, high, help) {#name, low, high},
+#include "options.def"
+#undef X
+	};
+	size_t row = 0;
 	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-	if (!*text || *end || text[0] == '-' || value < low || value > high) {
-		warn("run: --%s %s: it must be a number from %lu to %lu", key, text, low, high);
+	while (strcmp(table[row].name, key) != 0)
+		row++;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (!*text || *end || text[0] == '-' || value < table[row].low || value > table[row].high) {
+		warn("run: --%s %s: it must be a number from %llu to %llu", key, text, table[row].low, table[row].high);
 		exit(RUN_TROUBLE);
 	}
 	take_setting(run, key, text);
@@ -139,7 +148,7 @@ static void take_option(struct run *run, enum run_option which, const char *valu
 	case OPTION_FORCE: case OPTION_FORCE_LONG: run->force = true; break;
 	case OPTION_QUIET: case OPTION_QUIET_LONG: run->quiet = true; break;
 	case OPTION_MODE: take_mode(run, value); break;
-	case OPTION_DEPTH: take_number(run, "depth", value, 1, 1024); break;
+	case OPTION_DEPTH: take_number(run, "depth", value); break;
 	case OPTION_MEMORY: take_size(run, "memory", value); break;
 	case OPTION_DIR: take_setting(run, "dir", value); break;
 	case OPTION_FOLLOW: take_follow(run, value); break;

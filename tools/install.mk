@@ -1,6 +1,8 @@
 # install: `make install [PREFIX=/usr/local] [DESTDIR=…]`, `make uninstall`. Included by the Makefile.
 #
 # Every file appears under its own name by rename, so that a process that runs or maps the old one keeps it whole.
+# mtrace finds the library beside itself or in ../lib, so that a whole prefix can be moved; what is installed also knows
+# LIBDIR, for a LIBDIR elsewhere: one file of it is compiled anew, into $(BUILD)/installed.
 # lib/libmtrace.so is the stable path to preload; the real file bears the version, the middle link the soname.
 # On Debian the package libc-devtools owns /usr/bin/mtrace (glibc's malloc trace reader, a perl script) and its page
 # mtrace(1). With the default PREFIX ours comes first in PATH and in man's; PREFIX=/usr is refused where theirs is.
@@ -8,6 +10,9 @@ LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
 SOVERSION := 0
 MAN_PAGES := $(sort $(wildcard man/*.[1-9]))
+
+INSTALLED := $(BUILD)/installed
+LOCATE := tools/run/locate
 
 installed_files = $(PREFIX)/bin/mtrace $(LIBDIR)/libmtrace.so.$(VERSION) $(LIBDIR)/libmtrace.so.$(SOVERSION) \
 	$(LIBDIR)/libmtrace.so $(PREFIX)/include/mtrace.h $(LIBDIR)/pkgconfig/libmtrace.pc \
@@ -27,7 +32,10 @@ refuse-foreign-mtrace:
 	fi
 
 install: refuse-foreign-mtrace all
-	$(Q)$(call put,755,$(BUILD)/mtrace,$(PREFIX)/bin/mtrace)
+	$(Q)mkdir -p $(INSTALLED)
+	$(Q)$(CC) $(TOOL_CFLAGS) $(CFLAGS) -DMTRACE_LIBDIR='"$(LIBDIR)"' -c $(LOCATE).c -o $(INSTALLED)/locate.o
+	$(Q)$(CC) $(filter-out %/$(LOCATE).o,$(TOOL_OBJECTS)) $(INSTALLED)/locate.o $(LDFLAGS) $(TOOL_LIBS) -o $(INSTALLED)/mtrace
+	$(Q)$(call put,755,$(INSTALLED)/mtrace,$(PREFIX)/bin/mtrace)
 	$(Q)$(call put,755,$(BUILD)/libmtrace.so,$(LIBDIR)/libmtrace.so.$(VERSION))
 	$(Q)$(call put_link,libmtrace.so.$(VERSION),$(LIBDIR)/libmtrace.so.$(SOVERSION))
 	$(Q)$(call put_link,libmtrace.so.$(SOVERSION),$(LIBDIR)/libmtrace.so)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run/aside.h"
+
 enum { MOST_COMMANDS = 64 };
 
 static const struct command *find(const char *name)
@@ -60,6 +62,8 @@ int main(int argc, char **argv)
 	else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
 		word = "version";
 	const struct command *command = find(word);
+	if (command && command->run == cmd_run)
+		aside_put(argv);
 	if (command)
 		return finish(command->run(argc - 1, argv + 1, command));
 	if (!is_target(word))

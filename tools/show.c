@@ -115,7 +115,7 @@ const char *show_why_nothing(const struct profile_process *p)
 	if (counter(p, "drop_stacks_full") || counter(p, "drop_live_full"))
 		return "the tracker had no room from the start: raise memory= in MTRACE_OPTIONS";
 	if (p->skipped)
-		return "the segment is damaged";
+		return "its record is damaged";
 	if (p->end == PROFILE_EXEC)
 		return "it became another program (exec) before it allocated anything";
 	return "it made none that a preload can see; it may have an allocator of its own inside (`mtrace doctor` tells)";

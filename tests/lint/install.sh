@@ -34,9 +34,10 @@ find "$dest" -name '*.new' | grep . && wrong "files were left behind"
 
 before=$(stat -Lc %i "$prefix/lib/libmtrace.so" "$prefix/bin/mtrace")
 exec 9<"$prefix/bin/mtrace"
+old=$(sha256sum <"$prefix/bin/mtrace")
 install_to install || wrong "a second install failed: $(tail -3 "$dest.log")"
 [ "$before" != "$(stat -Lc %i "$prefix/lib/libmtrace.so" "$prefix/bin/mtrace")" ] || wrong "files were overwritten in place"
-cmp -s "$build/mtrace" /dev/fd/9 || wrong "the old program changed under its user"
+[ "$(sha256sum </dev/fd/9)" = "$old" ] || wrong "the old program changed under its user"
 exec 9<&-
 
 if command -v pkg-config >/dev/null; then
@@ -47,8 +48,21 @@ if command -v pkg-config >/dev/null; then
 fi
 installed=$("$prefix/bin/mtrace" version 2>&1 | head -1)
 [ "$installed" = "$("$build/mtrace" version 2>&1 | head -1)" ] || wrong "the installed mtrace says $installed"
-MTRACE_OPTIONS=dir=$dest "$prefix/bin/mtrace" run -f -o "$dest/run.mtr" -- true >"$dest/run.log" 2>&1 ||
-	wrong "the installed mtrace does not trace: $(tail -1 "$dest/run.log")"
+
+# traces PREFIX LIBRARY: the mtrace there finds that library, and it records
+traces() {
+	local maps
+	maps=$(cd / && MTRACE_OPTIONS=dir=$dest "$1/bin/mtrace" run -q -f -o "$dest/run.mtr" -- cat /proc/self/maps 2>"$dest/run.log")
+	grep -qF "$(realpath "$2")" <<<"$maps" && [ ! -s "$dest/run.log" ] && "$1/bin/mtrace" report "$dest/run.mtr" >/dev/null ||
+		wrong "$1/bin/mtrace does not trace with $2: $(tail -1 "$dest/run.log")"
+}
+traces "$prefix" "$prefix/lib/libmtrace.so"
+ln -s "$prefix/bin/mtrace" "$dest/link" && mkdir -p "$dest/linked/bin" && mv "$dest/link" "$dest/linked/bin/mtrace"
+traces "$dest/linked" "$prefix/lib/libmtrace.so"
+install_to PREFIX=/opt/x install || wrong "PREFIX=/opt/x: $(tail -3 "$dest.log")"
+traces "$dest/opt/x" "$dest/opt/x/lib/libmtrace.so"
+install_to DESTDIR= PREFIX="$dest/far" LIBDIR="$dest/elsewhere/lib" install || wrong "LIBDIR elsewhere: $(tail -3 "$dest.log")"
+traces "$dest/far" "$dest/elsewhere/lib/libmtrace.so"
 
 install_to uninstall || wrong "uninstall failed: $(tail -3 "$dest.log")"
 left=$(find "$prefix" \( -type f -o -type l \))

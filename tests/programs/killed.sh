@@ -27,12 +27,17 @@ for n in $(seq "$kills"); do
 	sleep "0.$(printf %03d $((RANDOM % 300)))"
 	kill -KILL $pid
 	wait $pid 2>/dev/null
-	if json "$(segment_of $pid)" "$work/report.json" >"$work/said" &&
+	segment=$(segment_of $pid)
+	if [ $((n % 5)) = 0 ]; then # a copy has holes where the segment has zeros, and must say the same
+		cp --sparse=always "$segment" "$work/copy"
+		segment=$work/copy
+	fi
+	if json "$segment" "$work/report.json" >"$work/said" &&
 		"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end killed >"$work/said"; then
 		good=$((good + 1))
 	else
 		fail "kill $n" "$(head -c 1000 "$work/said")"
-		[ -n "${KEEP_FAILED:-}" ] && mkdir -p "$KEEP_FAILED" && cp "$work/truth" "$work/report.json" "$(segment_of $pid)" "$KEEP_FAILED/"
+		[ -n "${KEEP_FAILED:-}" ] && mkdir -p "$KEEP_FAILED" && cp "$work/truth" "$work/report.json" "$segment" "$KEEP_FAILED/"
 	fi
 done 2>/dev/null
 [ $good = "$kills" ] && pass "$good kills at random instants, every record right" || fail "$good of $kills right" ""

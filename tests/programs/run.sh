@@ -53,6 +53,29 @@ expect "umask, limits, nice" "$(umask 027; ulimit -n 77; nice -n 3 sh -c 'umask;
 (export ODD=$'a\nb=c' EMPTY=; run -- env -0 | sort -z | tr '\0' '\n' | grep -Ev '^_=|^LD_PRELOAD=') >"$work/env.run"
 sed -i 's/^\(MTRACE_OPTIONS=dir=[^:]*\).*/\1/' "$work/env.run"
 cmp -s "$work/env.plain" "$work/env.run" && pass "environment" || fail "environment" "$(diff "$work/env.plain" "$work/env.run" | head -5)"
+# ---- the user's own preload is the command's alone ----
+printf 'int users_own_library;\n' >"$work/user.c"
+gcc -shared -fPIC "$work/user.c" -o "$work/user.so"
+env -i A=1 LD_PRELOAD="$work/user.so" MALLOC_ARENA_MAX=2 B=2 GLIBC_TUNABLES=glibc.malloc.check=0 PATH="$PATH" \
+	MTRACE_OPTIONS="dir=$segments" "$mtrace" run -q -f -o "$work/rec.mtr" -- env >"$work/env.run"
+expect "preload, allocator settings and order of the environment" \
+	"A=1 LD_PRELOAD=$shim:$work/user.so MALLOC_ARENA_MAX=2 B=2 GLIBC_TUNABLES=glibc.malloc.check=0" \
+	"$(head -5 "$work/env.run" | tr '\n' ' ' | sed 's/ $//')"
+cat >"$work/who.sh" <<'SCRIPT'
+for pid in $PPID $(cat /proc/$PPID/task/$PPID/children); do
+	grep -q user.so "/proc/$pid/maps" && with=with || with=without
+	echo "$(cat "/proc/$pid/comm"):$with"
+done | sort | tr '\n' ' '
+tr '\0' ' ' <"/proc/$PPID/cmdline" | sed 's/.* run/run/'
+SCRIPT
+expect "in none of our own processes, which look as ever" \
+	"mtrace-saves:without mtrace-witness:without mtrace:without sh:with run -q -f -o $work/rec.mtr -- sh $work/who.sh " \
+	"$(LD_PRELOAD=$work/user.so "$mtrace" run -q -f -o "$work/rec.mtr" -- sh "$work/who.sh")"
+LD_PRELOAD=$work/user.so run -- sh -c 'cat >"$0"; exit 9' "$work/bytes.out" <"$work/bytes"
+expect "status and stdin with a preload" 9 $?
+cmp -s "$work/bytes" "$work/bytes.out" || fail "stdin with a preload"
+LD_PRELOAD=$work/user.so "$mtrace" run -- no-such-command-anywhere 2>"$work/err"
+expect "no such command, with a preload" 127 $?
 ls -l /proc/self/fd | awk 'NR > 1 { print $9 }' | sort >"$work/fd.plain"
 run -- ls -l /proc/self/fd | awk 'NR > 1 { print $9 }' | sort >"$work/fd.run"
 cmp -s "$work/fd.plain" "$work/fd.run" && pass "no descriptor leaks" || fail "no descriptor leaks" "$(tr '\n' ' ' <"$work/fd.run")"
@@ -66,50 +89,53 @@ wait_for "$work/let-go"
 flock -n "$work/lock" true && pass "a lock it lets go is free" || fail "a lock it lets go is free"
 wait $runner
 
-python3 - "$mtrace" "$work/rec.mtr" >"$work/said" <<'PYTHON'
+python3 - "$mtrace" "$work/rec.mtr" "$work/user.so" >"$work/said" <<'PYTHON'
 import os, signal, subprocess, sys
-mtrace, rec = sys.argv[1:]
-def state(prefix, setup):
+mtrace, rec, user = sys.argv[1:]
+def state(prefix, setup, env=None):
     show = prefix + ["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"]
-    return subprocess.run(show, preexec_fn=setup, capture_output=True, text=True, restore_signals=False).stdout
+    return subprocess.run(show, preexec_fn=setup, capture_output=True, text=True, restore_signals=False, env=env).stdout
 def ignoring():
     for s in (signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE, signal.SIGTTOU): signal.signal(s, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGUSR1, signal.SIGALRM})
 def plain():
     for s in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(s, signal.SIG_DFL)
 for name, setup in (("ignoring", ignoring), ("plain", plain)):
-    a, b = state([], setup), state([mtrace, "run", "-q", "-f", "-o", rec, "--"], setup)
-    if a != b or not a: print(f"{name}: untracked {a!r}, run {b!r}")
+    for env in None, dict(os.environ, LD_PRELOAD=user):
+        a, b = state([], setup), state([mtrace, "run", "-q", "-f", "-o", rec, "--"], setup, env)
+        if a != b or not a: print(f"{name}: untracked {a!r}, run {b!r}")
 PYTHON
 verdict "signal mask and dispositions" "$work/said"
 
 # ---- signals to mtrace run ----
 cat >"$work/trap.sh" <<'SCRIPT'
-for s in TERM HUP INT USR1 USR2 WINCH ALRM URG; do trap "echo $s >>'$1.got'; got=$s" $s; done
+for s in TERM HUP INT USR1 USR2 WINCH ALRM URG; do trap "echo $s >>'$1.got'; [ $s != TERM ] || ended=1" $s; done
 echo ready >"$1.ready"
-while [ "$got" != TERM ]; do sleep 0.05; done
+while [ -z "$ended" ]; do sleep 0.05; done
 exit 42
 SCRIPT
 (plainly setsid "$mtrace" run -q -f -o "$work/rec.mtr" -- bash "$work/trap.sh" "$work/trap") &
 runner=$!
 wait_for "$work/trap.ready"
-for signal in HUP INT USR1 USR2 WINCH ALRM URG TERM; do kill -$signal $runner; sleep 0.2; done
+# arrives SIGNAL: its handler has run; two that are pending together run in the order of their numbers
+arrives() { local i; for i in $(seq 200); do grep -qx "$1" "$work/trap.got" 2>/dev/null && return 0; sleep 0.05; done; return 1; }
+for signal in HUP INT USR1 USR2 WINCH ALRM URG TERM; do kill -$signal $runner; arrives $signal; done
 wait $runner
 expect "a handler's exit status after SIGTERM" 42 $?
 expect "signals to us alone are passed on, once each" "HUP INT USR1 USR2 WINCH ALRM URG TERM" "$(tr '\n' ' ' <"$work/trap.got" | sed 's/ $//')"
 rm -f "$work"/trap.*
 
 cat >"$work/trap.sh" <<'SCRIPT'
-for s in HUP INT USR1 TERM; do trap "echo $s >>'$1.got'; got=$s" $s; done
+for s in HUP INT USR1 TERM; do trap "echo $s >>'$1.got'; [ $s != TERM ] || ended=1" $s; done
 echo ready >"$1.ready"
-while [ "$got" != TERM ]; do read -t 0.05 <>"$1.fifo"; done
+while [ -z "$ended" ]; do read -t 0.05 <>"$1.fifo"; done
 exit 43
 SCRIPT
 mkfifo "$work/trap.fifo"
 (plainly setsid "$mtrace" run -q -f -o "$work/rec.mtr" -- bash "$work/trap.sh" "$work/trap") &
 runner=$!
 wait_for "$work/trap.ready"
-for signal in HUP INT USR1 TERM; do kill -$signal -- -$runner; sleep 0.3; done
+for signal in HUP INT USR1 TERM; do kill -$signal -- -$runner; arrives $signal; sleep 0.1; done
 wait $runner
 expect "status after a signal to the process group" 43 $?
 expect "signals to the process group arrive once" "HUP INT USR1 TERM" "$(tr '\n' ' ' <"$work/trap.got" | sed 's/ $//')"
@@ -140,10 +166,10 @@ def read_until(fd, word, limit=10):
             except OSError: break
     return seen
 def say(fd, line): os.write(fd, line.encode() + b"\n")
-problems = []
+def complain(text): print(text, flush=True)
 def want(name, fd, word, limit=10):
     seen = read_until(fd, word, limit)
-    if word not in seen: problems.append(f"{name}: wanted {word!r}, saw {seen[-300:]!r}")
+    if word not in seen: complain(f"{name}: wanted {word!r}, saw {seen[-300:]!r}")
     return seen
 pid, fd = shell()
 run = f"{mtrace} run -q -f -o {rec} -- "
@@ -167,7 +193,7 @@ say(fd, run + "bash -c 'trap \"echo si\"\"ze\" WINCH; echo st\"\"arted2; for i i
 want("winch", fd, b"started2")
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
 seen = read_until(fd, b"zzz", 2)
-if seen.count(b"size") != 1: problems.append(f"SIGWINCH once: {seen!r}")
+if seen.count(b"size") != 1: complain(f"SIGWINCH once: {seen!r}")
 say(fd, run + "bash --norc --noprofile -i"); time.sleep(0.6)
 say(fd, "sleep 60"); time.sleep(0.3); os.write(fd, b"\x1a"); want("a shell of its own has jobs", fd, b"Stopped")
 say(fd, "kill %1; exit 7"); time.sleep(0.3); say(fd, "exit 7"); time.sleep(0.5)
@@ -178,11 +204,11 @@ time.sleep(1)
 try:
     hung = int(open(f"{work}/hung").read())
     os.kill(hung, 9)
-    problems.append("the command survived the terminal's hang-up")
+    complain("the command survived the terminal's hang-up")
 except ProcessLookupError: pass
-print("\n".join(problems), end="")
 PYTHON
 bounded 120 python3 "$work/terminal.py" "$mtrace" "$work/rec.mtr" "$work" >"$work/said" 2>&1
+[ $? != 124 ] || echo "it took more than 120 s" >>"$work/said"
 verdict "job control" "$work/said"
 
 # ---- commands that cannot be run, options that are wrong ----
@@ -212,7 +238,7 @@ refused "allocator" 125 "not in this version" --allocator jemalloc -- true
 refused "unknown mode" 125 "no such mode" --mode exat -- true
 refused "unknown option" 125 "--no-symbols" --no-symbol -- true
 refused "unknown shim option" 125 "did you mean depth" --option dept=3 -- true
-refused "bad depth" 125 "1 to 1024" --depth 0 -- true
+refused "bad depth" 125 "1 to 256" --depth 0 -- true
 refused "bad size" 125 "512m" --memory 1x -- true
 refused "value with a colon" 125 "':'" --dir /a:b -- true
 touch "$work/there.mtr"
@@ -233,6 +259,30 @@ mkdir -p "$work/cwd" && cd "$work/cwd"
 expect "mode 0600" 600 "$(stat -c %a ls.*.mtr)"
 "$mtrace" report last >"$work/report" 2>&1 && grep -q ls "$work/report" && pass "last points at it" || fail "last points at it" "$(head -3 "$work/report")"
 expect "segments that are saved are removed" "" "$(ls "$segments")"
+
+# ---- snapshots ----
+# held FILE: what the victim held then
+held() { json "$1" "$work/report.json" && query "$work/report.json" '[.processes[0].stacks[] | select(any(.frames[]; .function == "hold")) | .live_bytes] | add'; }
+snapshots() { bounded 90 "$mtrace" run "$@" >"$work/out" 2>"$work/err"; }
+victim=$victims/victim_snapshot
+snapshots -o "$work/shot.mtr" -- "$victim" one "$work/shot.one.mtr" 'a/b "c"' "$work/shot.a_b__c_.mtr" one "$work/shot.one.2.mtr" last
+expect "snapshots: status" 0 $?
+expect "the state at each mark" "1000 2000 3000 3000" \
+	"$(held "$work/shot.one.mtr") $(held "$work/shot.a_b__c_.mtr") $(held "$work/shot.one.2.mtr") $(held "$work/shot.mtr")"
+expect "of a process that runs, private" "running 600" \
+	"$(json "$work/shot.one.mtr" "$work/report.json"; query "$work/report.json" .processes[0].end.reason) $(stat -c %a "$work/shot.one.mtr")"
+expect "nothing on stdout" "went on" "$(cat "$work/out")"
+grep -q 'and 3 snapshots; 1 snapshot not saved: asked for too shortly before the end; next' "$work/err" &&
+	pass "the closing line counts them" || fail "the closing line counts them" "$(cat "$work/err")"
+echo mine >"$work/kept.one.mtr"
+snapshots -q -o "$work/kept.mtr" -- "$victim" one "$work/kept.one.2.mtr"
+expect "a file of that name is kept" "mine 1000" "$(cat "$work/kept.one.mtr") $(held "$work/kept.one.2.mtr")"
+(sleep 3; echo >"$work/go") &
+snapshots -q -f -o "$work/kept.mtr" -- "$victim" one "$work/go"
+expect "but with -f replaced" 1000 "$(held "$work/kept.one.mtr")"
+(cd "$work/cwd" && snapshots -q -- sh -c 'exec "$0" t "$1.$$.t.mtr"' "$victim" sh)
+expect "beside a default name" 1000 "$(held "$work"/cwd/sh.*.t.mtr)"
+cd "$work/cwd"
 # ends NAME END EXPRESSION CMD…: how the recording says it ended
 ends() {
 	local name=$1 end=$2 got
@@ -283,7 +333,7 @@ untracked() {
 	bounded 20 "$mtrace" run -f -o "$work/none.mtr" -- "$@" >"$work/out" 2>"$work/err"
 	got=$?
 	[ "$got" = 3 ] && head -1 "$work/err" | grep -q "runs untraced: .*$words" && tail -1 "$work/err" | grep -q "error: nothing was recorded: .*$words" &&
-		[ "$(wc -l <"$work/err")" = 2 ] && pass "$name" || fail "$name" "status $got: $(head -4 "$work/err")"
+		[ "$(grep -c '^mtrace:' "$work/err")" = 2 ] && pass "$name" || fail "$name" "status $got: $(head -4 "$work/err")"
 }
 untracked "static" "statically linked" "$work/static"
 untracked "own allocator" "allocator linked into it" "$work/own"
@@ -298,6 +348,39 @@ MTRACE_OPTIONS="dir=$work/nowhere" "$mtrace" run -- sh -c 'exit 4' 2>"$work/err"
 mkdir -p "$work/a b" && cp "$mtrace" "$shim" "$work/a b/"
 "$work/a b/mtrace" run -- sh -c 'exit 4' 2>"$work/err"
 [ $? = 4 ] && grep -q 'spaces or colons' "$work/err" && pass "a path that LD_PRELOAD cannot hold" || fail "a path that LD_PRELOAD cannot hold" "$(cat "$work/err")"
+
+# ---- targets that are none: one line each ----
+# told NAME STATUS WORDS COMMAND…: that status, and one line on stderr with those words
+told() {
+	local name=$1 status=$2 words=$3 got
+	shift 3
+	bounded 20 "$@" >"$work/out" 2>"$work/err"
+	got=$?
+	[ "$got" = "$status" ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -qF -- "$words" "$work/err" && pass "$name" ||
+		fail "$name" "status $got: $(head -3 "$work/err")"
+}
+clear_segments
+preload mode=off -- true
+: >"$work/empty"
+chmod 755 "$work"
+for command in report leaks "report --json" "export --to folded"; do
+	told "$command: mode=off" 1 "mode=off" "$mtrace" $command "$segments"/mtrace.*
+	told "$command: an empty file" 2 "is empty" "$mtrace" $command "$work/empty"
+	told "$command: a directory" 2 "not a regular file" "$mtrace" $command "$work"
+	told "$command: a text" 2 "neither a segment nor a recording" "$mtrace" $command "$tests/run.sh"
+	told "$command: /dev/null" 2 "not a regular file" "$mtrace" $command /dev/null
+	told "$command: no such process" 2 "no such process" "$mtrace" $command 4194303
+	told "$command: no such file" 2 "no such file" "$mtrace" $command "$work/nothing"
+	[ "$(cat /proc/2/comm 2>/dev/null)" != kthreadd ] ||
+		told "$command: a kernel thread" 2 "no memory of its own" "$mtrace" $command 2
+done
+if [ "$(id -u)" = 0 ] && su -s /bin/sh nobody -c true 2>/dev/null; then
+	told "a file that may not be read" 2 "as its owner or as root" su -s /bin/sh nobody -c "'$mtrace' report '$(ls "$segments"/mtrace.*)'"
+	told "a process of another user" 2 "belongs to user root" su -s /bin/sh nobody -c "'$mtrace' report $$"
+else
+	skip "targets of another user" "needs root"
+fi
+clear_segments
 
 # ---- pid 1, orphans, daemons ----
 if unshare -fp --mount-proc true 2>/dev/null; then

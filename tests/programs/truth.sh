@@ -64,6 +64,12 @@ preload -- "$victims/victim_truth" "$work/truth" exit 24 20000 7 >/dev/null 2>&1
 wait $!
 check "24 threads, half a million events" "$(segment_of $!)" "$work/truth" exit:7 --stacks 300
 
+# A copy has holes where the segment has zeros, and says the same.
+preload -- "$victims/victim_truth" "$work/truth" kill >/dev/null 2>&1 &
+wait $! 2>/dev/null
+cp --sparse=always "$(segment_of $!)" "$work/copy"
+check "a sparse copy of a dead segment" "$work/copy" "$work/truth" killed --stacks 300
+
 # The comparison itself must be able to fail.
 traced "$work/rec.mtr" "$victims/victim_truth" "$work/truth" exit >/dev/null 2>&1
 json "$work/rec.mtr" "$work/report.json"

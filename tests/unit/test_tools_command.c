@@ -191,9 +191,28 @@ START_TEST(what_is_no_target_is_told_in_one_line)
 	refused(in_directory("copy"), "text mode");
 	save_text("short", "MTRSEG\r\n0000");
 	refused(in_directory("short"), "cut short");
+	refused("/dev/null", "not a regular file");
+	refused("", "give a pid");
 	refused("0", "not a process id");
 	refused("99999999", "not a process id");
 	refused("4194303", "no such process");
+}
+END_TEST
+
+/* Each test is a process of its own: becoming nobody does not reach the others. */
+START_TEST(what_belongs_to_others_is_told_in_one_line)
+{
+	char roots[16];
+	save_text("locked", "MTRSEG\r\n0000");
+	chmod(in_directory("locked"), 0);
+	snprintf(roots, sizeof roots, "%d", (int)getppid());
+	if (getuid() == 0)
+		ck_assert_int_eq(seteuid(65534), 0);
+	refused(in_directory("locked"), "as its owner or as root");
+	if (getuid() != 0)
+		return;
+	refused(roots, "belongs to user root");
+	ck_assert_int_eq(seteuid(0), 0);
 }
 END_TEST
 
@@ -277,6 +296,7 @@ int main(void)
 	tcase_add_test(target, a_segment_file_is_read);
 	tcase_add_test(target, last_follows_the_link);
 	tcase_add_test(target, what_is_no_target_is_told_in_one_line);
+	tcase_add_test(target, what_belongs_to_others_is_told_in_one_line);
 	tcase_add_test(target, a_fifo_does_not_hang);
 	tcase_add_test(target, segments_are_listed_oldest_first);
 	tcase_add_test(target, a_pid_is_found_by_its_mapping);

@@ -79,6 +79,30 @@ static void golden(const char *name, emitter *emit, struct profile *p, struct em
 	profile_free(p);
 }
 
+/* Debian's redis-server is a link to redis-check-rdb; JSON keeps the true path. */
+START_TEST(the_program_goes_by_the_name_that_was_typed)
+{
+	static const char *const typed[][2] = {
+		{"redis-server", "redis-server"}, {"/usr/bin/redis-server", "redis-server"}, {"-bash", "bash"},
+		{"worker: idle", "server"}, {"", "server"}, {"odd/", "server"},
+	};
+	for (size_t i = 0; i < sizeof typed / sizeof typed[0]; i++) {
+		struct profile *p = fake_report();
+		struct profile_process *process = &p->processes[0];
+		const char *args[] = {typed[i][0]};
+		process->args = args;
+		process->arg_count = 1;
+		ck_assert_str_eq(emit_program(process), typed[i][1]);
+		ck_assert_str_eq(emit_module(process, &process->frames[0]), typed[i][1]);
+		ck_assert_str_eq(emit_module(process, &process->frames[1]), "libstore.so.4");
+		ck_assert_str_eq(emit_module_path(process, &process->frames[0]), "/opt/app/server");
+		process->arg_count = 0;
+		ck_assert_str_eq(emit_program(process), "server");
+		profile_free(p);
+	}
+}
+END_TEST
+
 START_TEST(golden_report)
 {
 	golden("report.txt", emit_text, fake_report(), (struct emit_options){.limit = 10, .target = "last"});
@@ -312,6 +336,7 @@ int main(void)
 	Suite *s = suite_create("tools: emitters");
 	TCase *t = tcase_create("all");
 	tcase_set_timeout(t, 60);
+	tcase_add_test(t, the_program_goes_by_the_name_that_was_typed);
 	tcase_add_test(t, golden_report);
 	tcase_add_test(t, golden_report_80_columns);
 	tcase_add_test(t, golden_report_colored);

@@ -1,6 +1,7 @@
 /*
  * emit_frames: what a frame is called, for every emitter: its function, else its module and offset, else its address,
- * else the marker. And text that cannot harm a terminal or break a line.
+ * else the marker. What a module is called: the program itself goes by the name that the user typed. And text that
+ * cannot harm a terminal or break a line.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -18,9 +19,22 @@ const char *emit_module_path(const struct profile_process *process, const struct
 	return frame->module < process->module_count ? process->modules[frame->module].path : "";
 }
 
+/* As the user typed it: Debian's redis-server is a link to redis-check-rdb. A login shell's name begins with '-'. */
+const char *emit_program(const struct profile_process *process)
+{
+	const char *typed = process->arg_count ? emit_basename(process->args[0]) : "";
+	typed += typed[0] == '-';
+	if (typed[0] != '\0' && strpbrk(typed, " /") == NULL)
+		return typed;
+	return process->exe[0] != '\0' ? emit_basename(process->exe) : "(unknown program)";
+}
+
 const char *emit_module(const struct profile_process *process, const struct profile_frame *frame)
 {
-	return emit_basename(emit_module_path(process, frame));
+	const char *path = emit_module_path(process, frame);
+	if (path[0] != '\0' && strcmp(path, process->exe) == 0)
+		return emit_program(process);
+	return emit_basename(path);
 }
 
 const char *emit_function(const struct profile_frame *frame, uint32_t name)

@@ -27,7 +27,8 @@ void emit_share(char out[16], uint64_t part, uint64_t whole); /* "95 %" */
 /* emit_frames.c */
 const char *emit_basename(const char *path);
 const char *emit_module_path(const struct profile_process *process, const struct profile_frame *frame); /* "" none */
-const char *emit_module(const struct profile_process *process, const struct profile_frame *frame);
+const char *emit_program(const struct profile_process *process); /* its name as typed, without a path */
+const char *emit_module(const struct profile_process *process, const struct profile_frame *frame); /* likewise */
 const char *emit_function(const struct profile_frame *frame, uint32_t name); /* NULL: unknown */
 void emit_frame_text(const struct profile_process *process, const struct profile_frame *frame, uint32_t name, char *out,
                      size_t size); /* never empty: function, module+0xoffset, or 0xaddress */

@@ -40,7 +40,7 @@ static void put_stack(const struct profile_process *p, const struct profile_stac
 	if (o->kind == MTRACE_KIND_NONE)
 		fprintf(out, "%s%s", process_name ? ";" : "", profile_kind_name(s->kind));
 	if (!process_name && o->kind != MTRACE_KIND_NONE)
-		put(out, p->exe[0] ? emit_basename(p->exe) : "(unknown program)");
+		put(out, emit_program(p));
 	for (uint32_t i = s->frame_count; i-- > 0;)
 		put_frame(p, &p->frames[s->frames[i]], o, out);
 	fprintf(out, " %" PRIu64 "\n", o->allocated ? s->counts.alloc_bytes : s->counts.live_bytes);
@@ -62,9 +62,8 @@ static void put_process(const struct profile_process *p, const struct emit_optio
 int emit_folded(const struct profile *p, const struct emit_options *o, FILE *out)
 {
 	for (uint32_t i = 0; i < p->process_count; i++) {
-		const char *exe = p->processes[i].exe;
-		const char *name = exe[0] ? emit_basename(exe) : "(unknown program)";
-		put_process(&p->processes[i], o, p->process_count > 1 ? name : NULL, out);
+		const struct profile_process *one = &p->processes[i];
+		put_process(one, o, p->process_count > 1 ? emit_program(one) : NULL, out);
 	}
 	return ferror(out) ? -EIO : 0;
 }

@@ -188,7 +188,7 @@ void text_trust(const struct page *page)
 	if (p->skipped) {
 		emit_count(n, p->skipped);
 		text_label(page, "damaged");
-		fprintf(page->out, "%s records of the segment could not be right and were left out\n", n);
+		fprintf(page->out, "%s records could not be right and were left out\n", n);
 	}
 	if (p->note) {
 		text_label(page, "note");

@@ -35,6 +35,15 @@ int read_segment_fd(int fd, const char *path, struct profile *profile, bool *ali
    the start), and no stacks. *next: where to go on from; no process is appended when there is nothing new. */
 int read_segment_frames(const char *path, uint64_t first, struct profile *profile, uint64_t *next);
 
+/* read/segment_marks.c: the marks with ids from *next on (0: from the start), at most `room`; how many there are, and in
+   *next where to go on from. Cheap while there is nothing new. Trouble: none. */
+struct read_mark {
+	uint64_t id;
+	bool snapshot; /* it asks for a recording, see mtrace_snapshot() in mtrace.h */
+	char name[48];
+};
+size_t read_segment_marks(const char *path, uint64_t *next, struct read_mark *marks, size_t room);
+
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
 struct read_found {

@@ -204,11 +204,12 @@ static uint32_t shared_frames(const struct profile_stack *a, const struct profil
 /* The frames of each stack that the one before it does not share, and how many those are. */
 static void put_paths(struct writer *w, const struct profile_stack *const *sorted, size_t rows)
 {
-	uint64_t *shared = calloc(2 * rows, sizeof(uint64_t)), *own = shared + rows;
+	uint64_t *shared = calloc(2 * rows, sizeof(uint64_t)), *own;
 	size_t used = 0;
 
 	if (!shared)
 		die(EXIT_TROUBLE, "out of memory");
+	own = shared + rows;
 	for (size_t i = 0; i < rows; i++) {
 		shared[i] = i ? shared_frames(sorted[i - 1], sorted[i]) : 0;
 		own[i] = sorted[i]->frame_count - shared[i];

@@ -68,6 +68,9 @@ const void *segment_element(const struct segment *s, enum mtrace_region_id id, u
 /* A NUL-terminated string of STRINGS, interned; "" when the offset is bad. */
 const char *segment_string(struct segment *s, uint32_t offset);
 
+/* segment_frames.c: opens s->path and copies its head, for those who read parts only. 0, or -errno and nothing open. */
+int segment_open_part(struct segment *s);
+
 /* segment_facts.c: who the process is, how it ended, counters, modules, threads, marks. */
 void segment_read_facts(struct segment *s);
 void segment_read_modules(struct segment *s);

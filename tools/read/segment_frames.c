@@ -44,18 +44,27 @@ static uint64_t read_new_frames(struct segment *s, uint64_t first)
 	return count;
 }
 
+int segment_open_part(struct segment *s)
+{
+	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	if (s->fd < 0)
+		return -errno;
+	int code = segment_copy_head(s);
+	if (code == 0 && !is_readable_segment(s))
+		code = -EINVAL;
+	if (code != 0)
+		close(s->fd);
+	return code;
+}
+
 int read_segment_frames(const char *path, uint64_t first, struct profile *profile, uint64_t *next)
 {
 	struct segment s = {.path = path, .profile = profile};
-	s.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
-	if (s.fd < 0)
-		return -errno;
-	int code = segment_copy_head(&s);
-	if (code == 0 && !is_readable_segment(&s))
-		code = -EINVAL;
-	if (code == 0)
-		*next = read_new_frames(&s, first ? first : 1);
+	int code = segment_open_part(&s);
+	if (code != 0)
+		return code;
+	*next = read_new_frames(&s, first ? first : 1);
 	segment_copy_free(&s);
 	close(s.fd);
-	return code;
+	return 0;
 }

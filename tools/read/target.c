@@ -40,6 +40,8 @@ static int open_file(const char *path, char magic[8], ssize_t *n, struct read_er
 	if (fd < 0 && errno == ENOENT)
 		return say(error, -errno, path,
 		           "no such file; give a pid, a segment (`mtrace ps` lists them), a recording, or `last`");
+	if (fd < 0 && errno == EACCES)
+		return say(error, -errno, path, "may not be read: ask as its owner or as root");
 	if (fd < 0)
 		return say(error, -errno, path, strerror(errno));
 	int code = 0;
@@ -297,5 +299,7 @@ int read_target(const char *target, struct profile *profile, struct read_error *
 	bool is_number = target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
 	if (strcmp(target, "last") == 0)
 		return read_last(profile, error);
+	if (target[0] == '\0')
+		return say(error, -EINVAL, "empty name", "give a pid, a segment, a recording, or `last`");
 	return is_number ? read_pid(target, profile, error) : read_file(target, profile, error);
 }

@@ -19,6 +19,7 @@ struct collect_segment {
 	uint64_t start_time;
 	uint64_t committed_bytes;
 	uint64_t next_frame; /* symbolised up to here */
+	uint64_t next_mark;  /* acted upon up to here */
 	bool is_read;        /* in the profile */
 	bool is_gone;        /* its file was removed */
 	bool alive;

@@ -2,7 +2,8 @@
  * companion: see companion.h. Main and companion share one anonymous page (struct shared): main writes how the command
  * ended, the companion its last word. A byte in the pipe says that there is news; its closing, that main was killed.
  *
- * While the command runs: every 0.2 s at first, later every 2 s, and never more than a twentieth of the time.
+ * While the command runs it looks after 0.2 s, later every second, and never more than a twentieth of the time; for
+ * marks that ask for a snapshot, every half second.
  */
 #include "run/companion.h"
 
@@ -27,11 +28,13 @@
 #include "run/collect.h"
 #include "run/locate.h"
 #include "run/save.h"
+#include "run/snapshot.h"
 #include "run/spawn.h"
 #include "symbols/symbols.h"
 
 #define FIRST_LOOK_MS 200
-#define LOOK_MS 2000
+#define LOOK_MS 1000
+#define MARKS_MS 500
 #define WORK_SHARE 20 /* at most 1/20 of the time is spent looking */
 
 struct shared {
@@ -48,6 +51,7 @@ struct companion {
 	int pipe; /* main: write end; companion: read end */
 
 	struct collect collect; /* in the companion only, from here on */
+	struct snapshots snapshots;
 	pid_t symbolizer;       /* 0 none */
 };
 
@@ -121,21 +125,30 @@ static void look(struct companion *c)
 	symbolize_beside(c);
 }
 
+/* Looks, and says when to do it again: ms from now. `before_ms`: the last answer. */
+static int64_t look_and_rest(struct companion *c, int64_t before_ms)
+{
+	int64_t begin = now_ms();
+	look(c);
+	int64_t share = (now_ms() - begin) * WORK_SHARE;
+	int64_t rest = before_ms * 2 < LOOK_MS ? before_ms * 2 : LOOK_MS;
+	return rest > share ? rest : share;
+}
+
 /* Until the command has ended, or main is gone. */
 static void look_until_end(struct companion *c)
 {
 	struct pollfd news = {.fd = c->pipe, .events = POLLIN};
-	int64_t wait_ms = FIRST_LOOK_MS;
+	int64_t rest = FIRST_LOOK_MS, next = now_ms() + rest;
 	for (;;) {
-		int n = poll(&news, 1, (int)wait_ms);
-		if (n > 0)
+		int64_t left = next - now_ms();
+		if (poll(&news, 1, left < 0 ? 0 : left < MARKS_MS ? (int)left : MARKS_MS) > 0)
 			return;
-		int64_t begin = now_ms();
-		look(c);
-		int64_t took = now_ms() - begin;
-		wait_ms = wait_ms < LOOK_MS ? wait_ms * 2 : LOOK_MS;
-		if (wait_ms < took * WORK_SHARE)
-			wait_ms = took * WORK_SHARE;
+		snapshots_look(&c->snapshots, &c->collect);
+		if (now_ms() < next)
+			continue;
+		rest = look_and_rest(c, rest);
+		next = now_ms() + rest;
 	}
 }
 
@@ -215,13 +228,14 @@ static void say_saved(struct companion *c, const char *end, const char *path, co
 	const struct profile *p = c->collect.profile;
 	const struct profile_process *own = &p->processes[0];
 	const char *quote = is_shell_word(path) ? "" : "'";
-	char bytes[32], others[48] = "";
+	char bytes[32], others[48] = "", snapshots[700];
+	bool trouble = snapshots_describe(&c->snapshots, p, snapshots, sizeof snapshots);
 	emit_bytes(bytes, own->totals.live_bytes);
 	if (p->process_count > 1)
 		snprintf(others, sizeof others, " (and %u more images)", p->process_count - 1);
-	say(c, false, "%s%s in %llu blocks live at the end%s; saved %s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
+	say(c, trouble, "%s%s in %llu blocks live at the end%s; saved %s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
 	    (unsigned long long)own->totals.live_blocks, others, quote, path, quote, unnamed[0] ? " without names: " : "",
-	    unnamed, quote, path, quote);
+	    unnamed, snapshots, quote, path, quote);
 }
 
 /* ---- the end ---- */
@@ -241,11 +255,16 @@ static void wait_for_symbolizer(struct companion *c)
 	}
 }
 
+static struct save_request request_of(const struct companion *c)
+{
+	return (struct save_request){.output = c->task.output, .output_is_ours = c->task.output_is_ours,
+	                             .overwrite = c->task.overwrite, .symbols = c->task.symbols, .hurry_fd = c->pipe};
+}
+
 static void save(struct companion *c, const char *end)
 {
 	struct profile *p = c->collect.profile;
-	struct save_request request = {.output = c->task.output, .output_is_ours = c->task.output_is_ours,
-	                               .overwrite = c->task.overwrite, .symbols = c->task.symbols, .hurry_fd = c->pipe};
+	struct save_request request = request_of(c);
 	struct read_error error = {""};
 	char path[LOCATE_PATH_BYTES];
 	bool unnamed;
@@ -277,6 +296,7 @@ static void finish(struct companion *c)
 		go_on_alone(c);
 	if (c->task.symbols)
 		wait_for_symbolizer(c);
+	snapshots_end(&c->snapshots, c->pipe);
 	collect_all(&c->collect, c->shared->wait_status);
 	describe_end(c->collect.profile, c->shared->wait_status, end);
 	if (c->collect.profile->process_count == 0)
@@ -292,6 +312,8 @@ static void companion_main(struct companion *c)
 	setsid();
 	prctl(PR_SET_NAME, "mtrace-saves");
 	collect_init(&c->collect, c->task.run_id, c->task.segment_dir, c->task.command, c->task.command_start);
+	struct save_request request = request_of(c);
+	snapshots_begin(&c->snapshots, &request);
 	look_until_end(c);
 	finish(c);
 }
@@ -304,14 +326,16 @@ static bool start_process(struct companion *c)
 	if (spawn_pipe(ends) != 0)
 		return false;
 	c->pid = fork();
-	c->pipe = ends[c->pid != 0];
-	close(ends[c->pid == 0]);
 	if (c->pid == 0) {
+		close(ends[1]);
+		c->pipe = ends[0];
 		companion_main(c);
 		_exit(0);
 	}
+	close(ends[0]);
+	c->pipe = ends[1];
 	if (c->pid < 0)
-		close(c->pipe);
+		close(ends[1]);
 	return c->pid > 0;
 }
 
@@ -320,9 +344,12 @@ struct companion *companion_start(const struct companion_task *task)
 	static struct companion only; /* one run, one companion */
 	only.task = *task;
 	only.shared = mmap(NULL, sizeof *only.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (only.shared == MAP_FAILED || !start_process(&only))
+	if (only.shared == MAP_FAILED)
 		return NULL;
-	return &only;
+	if (start_process(&only))
+		return &only;
+	munmap(only.shared, sizeof *only.shared);
+	return NULL;
 }
 
 pid_t companion_pid(const struct companion *c)

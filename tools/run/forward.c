@@ -63,16 +63,21 @@ static void stop_with(int signal)
 	sigaction(signal, &kept, NULL);
 }
 
+static void stop_too(struct forward *f, int signal)
+{
+	f->stop_asked_ms = 0;
+	stop_with(signal);
+	f->just_resumed = 1;
+}
+
 /* The command has stopped. We stop as well when a stop signal reached us too; when the command alone was stopped, we
    must be awake for its end. */
 static void command_stopped(struct forward *f, int signal)
 {
 	bool asked = f->stop_asked_ms && now_ms() - f->stop_asked_ms < STOP_ANSWER_MS;
 	f->stop_asked_ms = 0;
-	if (!asked)
-		return;
-	stop_with(signal);
-	f->just_resumed = 1;
+	if (asked)
+		stop_too(f, signal);
 }
 
 static bool command_is_stopped(const struct forward *f)
@@ -156,9 +161,12 @@ static void signalled(struct forward *f, const struct signalfd_siginfo *info)
 		f->stop_asked_ms = now_ms();
 	bool woke_us = signal == SIGCONT && f->just_resumed;
 	f->just_resumed = 0;
-	if (has_it_already(f, info) || is_for_its_parent(f, info) || (woke_us && !command_is_stopped(f)))
-		return;
-	pass_on(f, info);
+	bool is_passed_on = !has_it_already(f, info) && !is_for_its_parent(f, info) && !(woke_us && !command_is_stopped(f));
+	if (is_passed_on)
+		pass_on(f, info);
+	/* SIGCHLD has the lower number: that the command stopped may have been read before what stopped it and us */
+	if (is_stop(signal) && command_is_stopped(f))
+		stop_too(f, signal);
 }
 
 static bool means_hurry(int signal)

@@ -82,14 +82,15 @@ static int write_once(const struct save_request *request, const char *path, cons
 	return write_recording(path, request->overwrite, profile, error);
 }
 
-/* A default name that is taken gets a number: a recording is never lost for the sake of its name. */
+/* A name of ours that is taken gets a number: a recording is never lost for the sake of its name. */
 static int write_under_free_name(const struct save_request *request, char *path, const struct profile *profile,
                                  struct read_error *error)
 {
 	size_t stem = strlen(path) - strlen(".mtr");
-	int code = write_once(request, path, profile, error);
-	for (int i = 2; code == -EEXIST && i < NAMES_TRIED; i++) {
-		snprintf(path + stem, PATH_BYTES - stem, ".%d.mtr", i);
+	int code = -EEXIST;
+	for (unsigned n = request->number ? request->number : 1; code == -EEXIST && n < NAMES_TRIED; n++) {
+		if (n > 1)
+			snprintf(path + stem, PATH_BYTES - stem, ".%u.mtr", n);
 		code = write_once(request, path, profile, error);
 	}
 	return code;
@@ -116,11 +117,11 @@ static int write_somewhere(const struct save_request *request, char *path, const
                            struct read_error *error)
 {
 	snprintf(path, PATH_BYTES, "%s", request->output);
-	if (!request->output_is_ours)
+	if (!request->output_is_ours && !request->numbered)
 		return write_once(request, path, profile, error);
 	int code = write_under_free_name(request, path, profile, error);
-	if (code == 0)
-		return 0;
+	if (code == 0 || !request->output_is_ours)
+		return code;
 	int elsewhere = write_in_state_dir(request, path, profile, error);
 	return elsewhere == -ENOENT ? code : elsewhere;
 }

@@ -1,5 +1,5 @@
 /*
- * save: the last step of a run: symbolise, write the recording, point `last` at it, remove the segments. Symbolising
+ * save: the last step of a run, and of each snapshot: symbolise, write the recording; and point `last` at it. Symbolising
  * runs in a process of its own, so that debug information that crashes or stalls its reader costs the names only.
  */
 #ifndef MTRACE_RUN_SAVE_H
@@ -16,6 +16,8 @@ struct save_request {
 	bool output_is_ours; /* see companion.h */
 	bool overwrite;
 	bool symbols;
+	bool numbered;   /* a name that is taken gets a number, in the directory that was named */
+	unsigned number; /* the first to try; 0 and 1: the name without one */
 	int hurry_fd; /* readable: stop symbolising, save now; -1 none */
 };
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "run/aside.h"
 #include "run/environment.h"
 
 extern char **environ;
@@ -43,7 +44,13 @@ int spawn_pipe(int ends[2])
 		return -errno;
 	ends[0] = above_stdio(ends[0]);
 	ends[1] = above_stdio(ends[1]);
-	return ends[0] >= 0 && ends[1] >= 0 ? 0 : -errno;
+	if (ends[0] >= 0 && ends[1] >= 0)
+		return 0;
+	int failed = errno;
+	for (int i = 0; i < 2; i++)
+		if (ends[i] >= 0)
+			close(ends[i]);
+	return -failed;
 }
 
 static void restore_inherited(const struct spawn_inherited *inherited, pid_t parent)
@@ -76,6 +83,7 @@ static int exec_as_script(const struct spawn_request *request)
 
 static int become_command(const struct spawn_request *request, pid_t parent)
 {
+	aside_take_back();
 	int failed = environment_apply(request->options, request->shim, request->run_id);
 	if (failed)
 		return failed;

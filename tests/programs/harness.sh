@@ -1,0 +1,41 @@
+#!/bin/bash
+# harness: the tests' own tools must be able to fail: the check of the trust box notices each breach, the runner counts
+# failures, crashes and hangs of suites, and ends non-zero.
+. "$(dirname "$0")/../lib/suite.sh"
+traced "$work/rec.mtr" "$victims/victim_truth" "$work/truth" exit >"$work/out" 2>&1
+json "$work/rec.mtr" "$work/report.json" >"$work/said"
+trust_of "$work/report.json" >>"$work/said"
+verdict "an honest report has no breach" "$work/said"
+
+# breach WHAT FILTER: the report changed by FILTER must be found out by a line that says WHAT
+breach() {
+	jq "$2" "$work/report.json" >"$work/changed.json"
+	trust_of "$work/changed.json" >"$work/said"
+	grep -q "$1" "$work/said" && pass "noticed: $1" || fail "noticed: $1" "$(head -c 200 "$work/said")"
+}
+breach "unknown_frees 1" '.processes[0].trust.unknown_frees = 1'
+breach "implicit_frees 2" '.processes[0].trust.implicit_frees = 2'
+breach "drop live_full 3" '.processes[0].trust.drops.live_full = 3'
+breach "mode is off" '.processes[0].mode = "off"'
+breach "no allocation recorded" '.processes[0].totals.alloc_blocks = 0'
+breach "ended inside the tracker" '.processes[0].end.in_tracker = true'
+breach "stacks add up to live_bytes" 'first(.processes[0].stacks[] | select(.kind == "malloc")).live_bytes += 1'
+breach "stacks add up to alloc_blocks" '.processes[0].totals.alloc_blocks += 1'
+breach "alloc - freed bytes" '.processes[0].totals.freed_bytes += 1'
+
+# ran STATUS LAST-LINE SUITE…: the runner's exit status and its last line
+ran() {
+	local want=$1 line=$2 got
+	shift 2
+	SUITE_SECONDS=2 "$tests/run.sh" "$work/logs" "$@" >"$work/out" 2>&1
+	got=$?
+	[ $got = "$want" ] && [ "$(tail -1 "$work/out")" = "$line" ] && pass "runner: $line" ||
+		fail "runner: $line" "status $got: $(tail -1 "$work/out")"
+}
+ran 0 "3 passed, 0 failed" good='echo "100%: Checks: 3, Failures: 0, Errors: 0"'
+ran 1 "2 passed, 2 failed" bad='echo "50%: Checks: 4, Failures: 1, Errors: 1"; exit 1'
+ran 1 "1 passed, 1 failed" silent=true dead='exit 139'
+ran 1 "3 passed, 1 failed" liar='echo "100%: Checks: 3, Failures: 0, Errors: 0"; exit 1'
+ran 1 "0 passed, 1 failed" hung='sleep 30'
+ran 0 "2 passed, 0 failed, 1 skipped" skips='echo "100%: Checks: 2, Failures: 0, Errors: 0, Skipped: 1"'
+suite_end
