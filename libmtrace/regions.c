@@ -209,16 +209,22 @@ static uint64_t try_reserve(void)
 	}
 }
 
-/* A full log means that the applier lost its processor half way: it is offered ours, a bounded number of times. */
+/* A full log means that the applier lost its processor half way: it is offered ours, a bounded number of times (a
+   millisecond or two). If that did not help once, it may never: from then on a single offer, until there is room again. */
 static uint64_t reserve(void)
 {
-	enum { OFFERS = 32 };
+	enum { OFFERS = 2048 };
+	static _Atomic uint32_t hopeless;
 	uint64_t sequence = try_reserve();
-	for (int i = 0; unlikely(sequence == UINT64_MAX) && i < OFFERS; i++) {
+	if (likely(sequence != UINT64_MAX))
+		return sequence;
+	int offers = atomic_load_explicit(&hopeless, memory_order_relaxed) ? 1 : OFFERS;
+	for (int i = 0; sequence == UINT64_MAX && i < offers; i++) {
 		plat_yield();
 		apply_log();
 		sequence = try_reserve();
 	}
+	atomic_store_explicit(&hopeless, sequence == UINT64_MAX, memory_order_relaxed);
 	return sequence;
 }
 
