@@ -1,7 +1,32 @@
 /*
  * counts: allocated and freed blocks and bytes per row, and the process's live bytes with their peak.
- * Monotonic, never zeroed. One event adds to one row; a reader may see the blocks of an event without its bytes, which
- * is the one event in flight. Lock-free, async-signal-safe, O(1). Bound: the rows'.
+ *
+ * A thread counts in tallies of its own, one per row it meets, found by the row's id in a table that grows by chunks;
+ * no other thread writes them, so an event costs no locked instruction and no shared cache line. A row's counts are the
+ * row's own totals plus all tallies that name it. A tally whose place another row wants is folded into its row.
+ *
+ * Invariants
+ *   C1 a tally is written by the thread whose workspace holds its chunk, and by nobody else; never by a signal handler
+ *      that interrupted that thread's hook (it counts in the rows themselves). A chunk passes to the next thread of the
+ *      slot with its counts: nothing is folded when a thread ends.
+ *   C2 a row's totals are written only by who holds the row: its version, odd, taken by a compare-and-swap that nobody
+ *      waits for. Who cannot have it counts elsewhere: in a tally, or in a stray, which all threads share.
+ *   C3 a fold is settled whenever it is cut: the new totals and the tally are written to the thread's fold record, the
+ *      record becomes valid, the totals are stored, the tally is emptied, the record becomes invalid. While it is valid
+ *      a reader takes the row's totals from it and passes the tally by.
+ *   C4 a tally's counts are zero before it names a row, and it names none before they are cleared.
+ *   After kill -9: each event is in one place, wholly or, for the one in flight per thread, by blocks or bytes only.
+ *
+ *   word           | writers              | readers                     | order
+ *   tally's counts | its thread           | other processes             | relaxed: values, no relation
+ *   tally.row      | its thread           | other processes             | release / acquire: C4
+ *   row.version    | any thread, CAS      | any thread, other processes | acquire, release: a sequence lock for readers
+ *   row's totals   | who holds the row    | other processes             | relaxed, inside the version's pair
+ *   fold.valid     | its thread           | other processes             | release / acquire: C3
+ *   a stray        | any thread           | other processes             | row by CAS, counts by locked adds
+ *
+ * Lock-free in the strict sense: nobody waits, whoever is preempted or killed. Async-signal-safe. O(1). Bound: 16
+ * chunks of 2.5 KiB a slot; without room, events go to the rows.
  */
 #ifndef MTRACE_COUNTS_H
 #define MTRACE_COUNTS_H
@@ -9,26 +34,68 @@
 #include "guard.h"
 #include "segment.h"
 
+enum { COUNTS_CHUNKS = 16, COUNTS_CHUNK_TALLIES = 64 };
+
+/* One thread's tallies, in its slot. */
+struct counts_tallies {
+	struct mtrace_tally *chunks[COUNTS_CHUNKS]; /* never NULL: counts_no_tallies */
+	struct mtrace_fold *fold;                   /* NULL: nothing can be folded */
+};
+
+struct counts_change {
+	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+};
+
+/* A chunk in which no row is found, and nothing is ever written. */
+extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES];
+
+bool counts_init(void);
+
+/* For the first thread of a slot in this process; `slot` is its index. */
+void counts_prepare(struct counts_tallies *t, uint32_t slot);
+
+/* Ends a fold that this slot's thread was taken out of (C3): by a jump out of a signal handler, or by its end. */
+void counts_settle(struct counts_tallies *t);
+
+/* The event of a row that has no tally, or of a caller (t NULL) that may not use any. */
+void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change);
+
 static inline struct mtrace_row *counts_row(uint32_t row)
 {
 	return (struct mtrace_row *)(void *)segment.base[MTRACE_REGION_ROWS] + row;
 }
 
-/* Relaxed: counters order nothing; a reader wants each value, not a relation between them. */
-static inline void counts_allocated(uint32_t row, uint64_t bytes)
+static inline struct mtrace_tally *counts_tally(const struct counts_tallies *t, uint32_t row)
 {
-	struct mtrace_row *r = counts_row(row);
-	atomic_fetch_add_explicit(&r->alloc_blocks, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&r->alloc_bytes, bytes, memory_order_relaxed);
+	return t->chunks[row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS] + row % COUNTS_CHUNK_TALLIES;
 }
 
-static inline void counts_freed(uint32_t row, uint64_t bytes)
+/* Plain additions: one writer (C1), values that order nothing. */
+static inline void counts_add(_Atomic uint64_t *count, uint64_t more)
 {
-	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint64_t bytes)
+{
+	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
+	if (likely(t) && likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row)) {
+		counts_add(&tally->alloc_blocks, 1);
+		counts_add(&tally->alloc_bytes, bytes);
 		return;
-	struct mtrace_row *r = counts_row(row);
-	atomic_fetch_add_explicit(&r->freed_blocks, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&r->freed_bytes, bytes, memory_order_relaxed);
+	}
+	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes});
+}
+
+static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t bytes)
+{
+	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
+	if (likely(t) && likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row)) {
+		counts_add(&tally->freed_blocks, 1);
+		counts_add(&tally->freed_bytes, bytes);
+		return;
+	}
+	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes});
 }
 
 enum { COUNTS_LIVE_STEP = 65536 }; /* what a thread keeps to itself: the peak is exact within threads x 64 KiB */
@@ -39,7 +106,7 @@ void counts_flush_live(struct thread_state *self);
 static inline void counts_live(struct thread_state *self, int64_t bytes)
 {
 	self->live_delta += bytes;
-	if (unlikely(self->live_delta >= COUNTS_LIVE_STEP || self->live_delta <= -COUNTS_LIVE_STEP))
+	if (unlikely((uint64_t)(self->live_delta + COUNTS_LIVE_STEP) > 2 * COUNTS_LIVE_STEP))
 		counts_flush_live(self);
 }
 

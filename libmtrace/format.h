@@ -75,6 +75,8 @@ enum mtrace_region_id {
 	MTRACE_REGION_MARKS,            /* struct mtrace_mark; index 0 unused */
 	MTRACE_REGION_RANGES,           /* struct mtrace_range_table: two copies of the range map */
 	MTRACE_REGION_RANGE_LOG,        /* struct mtrace_range_op: ring of operations not yet applied */
+	MTRACE_REGION_TALLIES,          /* struct mtrace_tally; 0 unused, then MTRACE_FIRST_TALLY - 1 strays, then threads' */
+	MTRACE_REGION_FOLDS,            /* struct mtrace_fold, MTRACE_FOLDS_MAX of them */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -245,17 +247,46 @@ static_assert(sizeof(struct mtrace_node) == 16, "segment format");
 
 /* ---- rows: counts per stack --------------------------------------------------------------------------- */
 
-/* Monotonic. live = alloc - freed, but for one event in flight per thread. MMAP rows: freed is not kept;
-   live comes from the range map. THREAD rows: bytes are stack sizes. */
+/* A row's counts are its own totals plus those of every tally that names it. Monotonic. live = alloc - freed, but for
+   one event in flight per thread. MMAP rows: freed is not kept; live comes from the range map. THREAD rows: bytes are
+   stack sizes.
+   A reader of a live segment takes a row's totals and its tallies while `version` is even and stays the same. */
 struct mtrace_row {
 	uint32_t node;
-	uint32_t reserved;
+	_Atomic uint32_t version; /* odd: somebody is writing the totals (or was killed in it) */
 	_Atomic uint64_t alloc_blocks;
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
 	_Atomic uint64_t freed_bytes;
 };
 static_assert(sizeof(struct mtrace_row) == 40, "segment format");
+
+/* What one thread counted for one row, not yet in the row's totals. Strays are shared by threads. */
+#define MTRACE_FIRST_TALLY 64u
+struct mtrace_tally {
+	_Atomic uint32_t row; /* 0: empty, whatever the counts say */
+	uint32_t credit;
+	_Atomic uint64_t alloc_blocks;
+	_Atomic uint64_t alloc_bytes;
+	_Atomic uint64_t freed_blocks;
+	_Atomic uint64_t freed_bytes;
+};
+static_assert(sizeof(struct mtrace_tally) == 40, "segment format");
+
+/* While valid: `row` has these totals, with `tally` in them, whatever the two say themselves. */
+#define MTRACE_FOLDS_MAX 2048u
+struct mtrace_fold {
+	_Atomic uint32_t valid;
+	uint32_t row;
+	uint32_t tally;
+	uint32_t reserved;
+	uint64_t alloc_blocks;
+	uint64_t alloc_bytes;
+	uint64_t freed_blocks;
+	uint64_t freed_bytes;
+	uint64_t reserved2[2];
+};
+static_assert(sizeof(struct mtrace_fold) == 64, "one cache line");
 
 /* ---- live blocks ---------------------------------------------------------------------------------------
  *
@@ -270,7 +301,8 @@ static_assert(sizeof(struct mtrace_row) == 40, "segment format");
  * A slot is taken by compare-and-swap from 0 to its full word, so it is never half there; birth and thread
  * are written after that and may be a dead block's for one event in flight per thread.
  */
-#define MTRACE_LIVE_ROOT_ENTRIES 16384u
+#define MTRACE_LIVE_ROOT_BITS 14
+#define MTRACE_LIVE_ROOT_ENTRIES (1u << MTRACE_LIVE_ROOT_BITS)
 #define MTRACE_LIVE_PAGES_PER_CHUNK 4096u
 #define MTRACE_LIVE_SLOTS 5u
 

@@ -28,18 +28,22 @@ struct owner_page {
 	_Atomic uint64_t missed;     /* events that passed by while `creating` */
 };
 
+struct workspace; /* the tracker's: what is too large to be here */
+
 struct thread_state {
 	uint32_t generation;
-	uint32_t id;              /* index in THREADS, 0 none */
-	struct mtrace_thread *record;
 	uint32_t nested;          /* hooks of ours active in this thread; more than one inside a signal handler */
-	uint32_t events_left;     /* until the tick is looked at */
-	uint32_t tick_interval;   /* events between two looks, adapts */
+	struct mtrace_thread *record;
+	struct workspace *work;   /* NULL: none to be had */
+	uint32_t id;              /* index in THREADS, 0 none */
 	uint32_t birth;           /* the tick in its 16-bit form */
 	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
-	uintptr_t stack_low, stack_high;
-	uint64_t tick;
 	const void *allocated;    /* the block of the last recorded allocation: see tracker_operator_allocated */
+	uint32_t events_left;     /* until the tick is looked at */
+	uint32_t tick_interval;   /* events between two looks, adapts */
+	uintptr_t stack_low, stack_high;
+	uintptr_t entered;        /* the stack pointer of the outermost hook that is active */
+	uint64_t tick;
 	const void *deleting;     /* the block that an operator delete is about to free */
 };
 _Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");

@@ -97,20 +97,12 @@ static void huge_clear(uint64_t key)
 
 /* ---- words ----------------------------------------------------------------------------------------- */
 
-static uint32_t granule_of(uintptr_t address)
-{
-	return (uint32_t)(address & 4095) >> 3;
-}
-
 static uint64_t make_word(uintptr_t address, const struct live_block *block)
 {
-	uint64_t size = block->size < MTRACE_SLOT_SIZE_HUGE ? block->size : MTRACE_SLOT_SIZE_HUGE;
-	return (uint64_t)granule_of(address) << 55 | size << MTRACE_SLOT_ROW_BITS | block->row;
-}
-
-static uint32_t make_side(const struct live_block *block)
-{
-	return block->birth << 16 | block->thread;
+	struct live_block kept = *block;
+	if (unlikely(kept.size > MTRACE_SLOT_SIZE_HUGE))
+		kept.size = MTRACE_SLOT_SIZE_HUGE;
+	return live_word(address, &kept);
 }
 
 static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_block *out)
@@ -125,16 +117,11 @@ static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_b
 
 /* ---- from an address to its page's leaf entry ------------------------------------------------------------ */
 
-static uint64_t root_key(enum mtrace_family family, uintptr_t address)
-{
-	return (uint64_t)family << 23 | (address >> 24 & 0x7fffff);
-}
-
 /* The chunk's id of an address, 0 none. Root entries never change once set, so a miss at an empty one is final for
    the caller: who inserted before has been ordered before us by the allocator. */
 static uint32_t find_chunk(uint64_t key)
 {
-	uint32_t at = (uint32_t)hash_mix(key);
+	uint32_t at = live_root_place(key);
 	for (uint32_t i = 0; i < MTRACE_LIVE_ROOT_ENTRIES; i++) {
 		uint64_t entry = atomic_load_explicit(root_at((at + i) & ROOT_MASK), memory_order_acquire); /* pairs: L3 */
 		if (!entry)
@@ -152,7 +139,7 @@ static __attribute__((cold, noinline)) uint32_t make_chunk(uint64_t key)
 	uint64_t id = segment_reserve(MTRACE_REGION_LIVE_CHUNKS, 1);
 	if (id > UINT32_MAX)
 		return 0;
-	uint32_t at = (uint32_t)hash_mix(key);
+	uint32_t at = live_root_place(key);
 	for (uint32_t i = 0; i < MTRACE_LIVE_ROOT_ENTRIES; i++) {
 		uint64_t entry = 0;
 		/* release: the chunk is committed (zero) before it is found (pairs: find_chunk) */
@@ -167,7 +154,7 @@ static __attribute__((cold, noinline)) uint32_t make_chunk(uint64_t key)
 
 static atomic_word *leaf_of(enum mtrace_family family, uintptr_t address, bool make)
 {
-	uint64_t key = root_key(family, address);
+	uint64_t key = live_root_key(family, address);
 	uint32_t chunk = find_chunk(key);
 	if (unlikely(!chunk) && (!make || !(chunk = make_chunk(key))))
 		return NULL;
@@ -176,7 +163,7 @@ static atomic_word *leaf_of(enum mtrace_family family, uintptr_t address, bool m
 
 static struct mtrace_live_line *line_of(uint64_t leaf, uintptr_t address)
 {
-	uint64_t id = MTRACE_LEAF_LINE(leaf) + ((uint64_t)granule_of(address) * MTRACE_LEAF_LINES(leaf) >> 9);
+	uint64_t id = MTRACE_LEAF_LINE(leaf) + ((uint64_t)live_granule(address) * MTRACE_LEAF_LINES(leaf) >> 9);
 	return segment_id_ok(MTRACE_REGION_LIVE_LINES, id, sizeof(struct mtrace_live_line)) ? line_at(id) : NULL;
 }
 
@@ -201,7 +188,7 @@ struct slot {
    *last is the last leaf entry of the chain. */
 static bool find_slot(atomic_word *leaf, uintptr_t address, struct slot *found, struct slot *empty, atomic_word **last)
 {
-	uint32_t granule = granule_of(address);
+	uint32_t granule = live_granule(address);
 	for (int chain = 0; leaf && chain < CHAIN_MOST; chain++) {
 		uint64_t entry = atomic_load_explicit(leaf, memory_order_acquire); /* pairs: L3 */
 		struct mtrace_live_line *line = entry ? line_of(entry, address) : NULL;
@@ -273,8 +260,8 @@ static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
 
 /* ---- verbs ----------------------------------------------------------------------------------------- */
 
-enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
-			     struct live_block *old)
+__attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address, const struct live_block *block,
+							      struct live_block *old)
 {
 	atomic_word *first = leaf_of(family, address, true), *last = first;
 	uint64_t word = make_word(address, block);
@@ -288,10 +275,10 @@ enum live_result live_insert(enum mtrace_family family, uintptr_t address, const
 			read_block(huge_key(family, address), found.value,
 				   atomic_load_explicit(found.side, memory_order_relaxed), old);
 			bool moved = found.value & MTRACE_SLOT_MOVING;
-			if (set_slot(&found, word, make_side(block)))
+			if (set_slot(&found, word, live_side(block)))
 				return moved ? LIVE_DONE : LIVE_REPLACED;
 		} else if (likely(empty.word)) {
-			if (likely(set_slot(&empty, word, make_side(block))))
+			if (likely(set_slot(&empty, word, live_side(block))))
 				return LIVE_DONE;
 		} else if (!add_leaf(last, block->size)) {
 			return LIVE_FULL;
@@ -300,7 +287,7 @@ enum live_result live_insert(enum mtrace_family family, uintptr_t address, const
 	return LIVE_FULL;
 }
 
-bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old)
+__attribute__((noinline)) bool live_remove_slowly(enum mtrace_family family, uintptr_t address, struct live_block *old)
 {
 	atomic_word *first = leaf_of(family, address, false), *last;
 	struct slot found;
@@ -309,8 +296,8 @@ bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block
 	read_block(huge_key(family, address), found.value, atomic_load_explicit(found.side, memory_order_relaxed), old);
 	if (unlikely(old->size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_clear(huge_key(family, address));
-	return atomic_compare_exchange_strong_explicit(found.word, &found.value, 0, memory_order_acq_rel,
-						       memory_order_relaxed);
+	atomic_store_explicit(found.word, 0, memory_order_release); /* L1 */
+	return true;
 }
 
 static uint32_t side_with_thread(uint32_t side, uint32_t thread)
@@ -332,8 +319,8 @@ bool live_begin_move(enum mtrace_family family, uintptr_t address, uint32_t thre
 	move->old_side = atomic_load_explicit(found.side, memory_order_relaxed);
 	read_block(huge_key(family, address), found.value, move->old_side, &move->old);
 	atomic_store_explicit(found.side, side_with_thread(move->old_side, thread), memory_order_relaxed);
-	return atomic_compare_exchange_strong_explicit(found.word, &found.value, move->tagged, memory_order_acq_rel,
-						       memory_order_relaxed);
+	atomic_store_explicit(found.word, move->tagged, memory_order_release); /* L1 */
+	return true;
 }
 
 /* An equal word may be another thread's move of another block at the same address: its side bears that thread. */
@@ -344,12 +331,15 @@ static bool still_ours(const struct live_move *move, uint32_t thread)
 
 bool live_move_in_place(const struct live_move *move, const struct live_block *block)
 {
-	struct slot slot = {move->word, move->side, move->tagged};
+	if (unlikely(atomic_load_explicit(move->word, memory_order_relaxed) != move->tagged))
+		return false;
 	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_store(move->key, block->size);
 	else if (unlikely(move->old.size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_clear(move->key);
-	return set_slot(&slot, make_word(move->key & 4095, block), make_side(block));
+	atomic_store_explicit(move->word, make_word(move->key & 4095, block), memory_order_release); /* L1: it never left us */
+	atomic_store_explicit(move->side, live_side(block), memory_order_relaxed); /* L4 */
+	return true;
 }
 
 void live_end_move(const struct live_move *move, uint32_t thread)

@@ -37,6 +37,8 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 				  sizeof(struct mtrace_range_table) + 2ull * MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
 	[MTRACE_REGION_RANGE_LOG] = {sizeof(struct mtrace_range_op), 0,
 				     MTRACE_RANGE_LOG_ENTRIES * sizeof(struct mtrace_range_op), 0},
+	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 25, 0, MTRACE_FIRST_TALLY},
+	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), 0, MTRACE_FOLDS_MAX * sizeof(struct mtrace_fold), 0},
 };
 
 enum { STEP_LEAST = 32 << 10, STEP_MOST = 4 << 20 };

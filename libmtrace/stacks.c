@@ -173,6 +173,19 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 	return made;
 }
 
+/* A thread that is cancelled half way leaves an entry without a key. */
+__attribute__((noinline)) uint32_t stacks_find_child(struct stacks_children *children, uint32_t parent, uint32_t frame)
+{
+	uint64_t key = (uint64_t)parent << 32 | frame;
+	uint32_t node = stacks_node(parent, frame), place = stacks_child_place(key);
+	children->entry[place].key = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	children->entry[place].node = node;
+	atomic_signal_fence(memory_order_seq_cst);
+	children->entry[place].key = node ? key : 0;
+	return node;
+}
+
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
 uint32_t stacks_row(uint32_t node, bool *made)

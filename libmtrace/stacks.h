@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "plat.h"
 
 /* Lays out the roots and the rows every kind falls back to. false: no room. */
 bool stacks_init(void);
@@ -20,6 +21,33 @@ uint32_t stacks_frame(enum mtrace_frame_kind kind, uint32_t module, uint64_t val
 
 /* The child of `parent` (a node or a kind's root) for `frame`; 0 when the table is full. */
 uint32_t stacks_node(uint32_t parent, uint32_t frame);
+
+/* The children that one thread found last: private to it, and true for ever, since nodes are never freed. */
+enum { STACKS_CHILDREN = 256 };
+struct stacks_children {
+	struct {
+		uint64_t key; /* parent << 32 | frame, 0 none */
+		uint32_t node;
+		uint32_t reserved;
+	} entry[STACKS_CHILDREN];
+};
+
+/* stacks_node, and remembers it. */
+uint32_t stacks_find_child(struct stacks_children *children, uint32_t parent, uint32_t frame);
+
+static inline uint32_t stacks_child_place(uint64_t key)
+{
+	return (uint32_t)((key ^ key >> 31) * 0x9e3779b97f4a7c15u >> 56);
+}
+
+static inline uint32_t stacks_child(struct stacks_children *children, uint32_t parent, uint32_t frame)
+{
+	uint64_t key = (uint64_t)parent << 32 | frame;
+	uint32_t place = stacks_child_place(key);
+	if (likely(children->entry[place].key == key))
+		return children->entry[place].node;
+	return stacks_find_child(children, parent, frame);
+}
 
 /* The row of the stack that ends in `node`; 0 when the table is full. *made becomes true when it is new. */
 uint32_t stacks_row(uint32_t node, bool *made);

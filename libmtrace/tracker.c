@@ -9,14 +9,29 @@
 #include "options.h"
 #include "regions.h"
 #include "segment.h"
+#include "slots.h"
 #include "stacks.h"
 #include "threads.h"
+#include "unwind/memo.h"
 
 enum { DEPTH_USUAL = 128, DEPTH_MOST = 256 };
 #define SKIPPED UINT32_MAX /* the tag of our own frames: not part of the program's stack */
 
+/* A thread's slot. Only its own thread uses it, and never inside a signal handler that interrupted a hook. */
+struct workspace {
+	uint32_t slot;      /* its index */
+	uint32_t epoch;     /* the process's generation that it was prepared for */
+	/* what the notes of the memo's frames are: nodes of stacks of `kind` that begin with frames[first] under `marker`;
+	   NONE: nothing */
+	uint32_t kind, first, marker;
+	uint32_t count, row; /* the row of all `count` frames */
+	struct counts_tallies tallies;
+	struct stacks_children children;
+	struct memo memo;
+};
+
 static struct plat_object own_object, loader_object;
-static enum { WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
+static enum { WALK_MEMO, WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
 
 static void find_object(uintptr_t address, struct plat_object *object)
 {
@@ -33,52 +48,108 @@ bool tracker_init(void)
 {
 	find_object((uintptr_t)&tracker_init, &own_object);
 	find_object(plat_loader_base(), &loader_object);
-	walk_by = WALK_RULES;
+	walk_by = options.memo ? WALK_MEMO : WALK_RULES;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
-	return stacks_init() && live_init() && regions_init() && unwind_init();
+	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init();
 }
 
 /* ---- in and out -------------------------------------------------------------------------------------- */
 
+/* The hook that used it last was perhaps left half way. */
+static void mend_workspace(struct workspace *work)
+{
+	memo_forget(&work->memo);
+	work->kind = MTRACE_KIND_NONE;
+	counts_settle(&work->tallies);
+}
+
+/* A slot brings its last thread's tallies and children, which stay true, and a memo of another stack. */
+static struct workspace *claim_workspace(void)
+{
+	uint32_t index, epoch = atomic_load_explicit(&owner_page->generation, memory_order_relaxed);
+	struct workspace *work = slots_claim(segment.header->pid, plat_tid(), sizeof *work, &index);
+	if (!work)
+		return NULL;
+	work->slot = index;
+	if (work->epoch != epoch)
+		counts_prepare(&work->tallies, index);
+	work->epoch = epoch;
+	mend_workspace(work);
+	return work;
+}
+
+static __attribute__((cold, noinline)) void begin_thread(struct thread_state *self, const struct thread_birth *birth)
+{
+	threads_enter(self, birth);
+	self->work = claim_workspace();
+}
+
+/* A signal handler interrupted a hook; or a hook was left by a jump out of a handler, and we are further out on the same
+   stack than it was: then it is over, and what it was at is not to be trusted. */
+static __attribute__((cold, noinline)) void judge_nesting(struct thread_state *self, uintptr_t here)
+{
+	uintptr_t bytes = self->stack_high - self->stack_low;
+	if (here - self->stack_low >= bytes || self->entered - self->stack_low >= bytes || here < self->entered)
+		return;
+	self->nested = 0;
+	if (self->work)
+		mend_workspace(self->work);
+}
+
 /* `inside` is what a crash report looks at: stored before anything else of ours runs in this event. */
-static struct thread_state *enter(void)
+static inline struct thread_state *enter(void)
 {
 	struct thread_state *self = &thread_self;
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	if (unlikely(self->generation != atomic_load_explicit(&owner_page->generation, memory_order_relaxed)))
-		threads_enter(self, NULL);
-	self->nested++;
+		begin_thread(self, NULL);
+	if (unlikely(self->nested))
+		judge_nesting(self, here);
+	if (likely(self->nested++ == 0))
+		self->entered = here;
 	if (likely(self->record))
 		atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
 	threads_tick(self);
 	return self;
 }
 
-static void leave(struct thread_state *self)
+static inline void leave(struct thread_state *self)
 {
 	self->nested--;
 	if (likely(self->record))
 		atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
 }
 
+static inline struct workspace *workspace_of(const struct thread_state *self)
+{
+	return likely(self->nested == 1) ? self->work : NULL;
+}
+
+static inline struct counts_tallies *tallies_of(const struct thread_state *self)
+{
+	struct workspace *work = workspace_of(self);
+	return likely(work) ? &work->tallies : NULL;
+}
+
 /* ---- from a walk to a row ------------------------------------------------------------------------------ */
 
 /* The frame's id, found anew for a pc whose tag is not known: its module is looked up and the frame interned. */
-static __attribute__((cold, noinline)) uint32_t resolve_frame(const struct unwind_frame *frame)
+static __attribute__((cold, noinline)) uint32_t resolve_frame(uintptr_t pc, bool exact)
 {
 	struct plat_object object;
-	uintptr_t code = frame->pc - !frame->exact;
-	uint32_t id, flags = frame->exact ? MTRACE_FRAME_EXACT : 0;
+	uintptr_t code = pc - !exact;
+	uint32_t id, flags = exact ? MTRACE_FRAME_EXACT : 0;
 	if (is_in(&own_object, code))
 		id = SKIPPED;
 	else if (plat_find_object(code, &object))
-		id = stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&object), frame->pc - object.bias, flags);
+		id = stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&object), pc - object.bias, flags);
 	else
-		id = stacks_frame(MTRACE_FRAME_ABSOLUTE, 0, frame->pc, flags);
+		id = stacks_frame(MTRACE_FRAME_ABSOLUTE, 0, pc, flags);
 	if (id)
-		unwind_set_tag(frame->pc, frame->exact, id);
+		unwind_set_tag(pc, exact, id);
 	return id;
 }
 
@@ -100,44 +171,49 @@ static __attribute__((cold)) void count_truncated(enum unwind_end end)
 }
 
 /* Code without rules is JIT code nearly always; its address says nothing and would split one stack into many. */
-static size_t without_nameless_end(const struct unwind_frame *frames, size_t count, enum unwind_end end)
+static bool is_nameless_end(size_t count, uintptr_t outermost, uint32_t tag, enum unwind_end end)
 {
 	struct plat_object object;
-	if (count < 2 || end != UNWIND_NO_RULES || frames[count - 1].tag ||
-	    plat_find_object(frames[count - 1].pc - 1, &object))
-		return count;
-	return count - 1;
+	return count >= 2 && end == UNWIND_NO_RULES && !tag && !plat_find_object(outermost - 1, &object);
 }
 
 /* The loader's first instructions, which run the constructors of a starting program, have no rules: nothing called
    them. */
-static enum unwind_end judge_end(const struct unwind_frame *frames, size_t count, enum unwind_end end)
+static enum unwind_end judge_end(uintptr_t outermost, enum unwind_end end)
 {
-	return end == UNWIND_NO_RULES && count && is_in(&loader_object, frames[count - 1].pc) ? UNWIND_WHOLE : end;
+	return end == UNWIND_NO_RULES && is_in(&loader_object, outermost) ? UNWIND_WHOLE : end;
+}
+
+static uint32_t root_of(enum mtrace_kind kind, enum unwind_end end)
+{
+	return likely(end == UNWIND_WHOLE) ? (uint32_t)kind : stacks_node(kind, stacks_marker_frame((enum mtrace_marker)end));
+}
+
+static uint32_t row_of_node(enum mtrace_kind kind, uint32_t node, enum unwind_end end)
+{
+	bool made = false;
+	uint32_t row = likely(node) ? stacks_row(node, &made) : 0;
+	if (unlikely(made && end != UNWIND_WHOLE))
+		count_truncated(end);
+	return likely(row) ? row : full_row(kind);
 }
 
 /* From the outermost frame inwards: root of the kind, marker if the walk is not whole, frames. */
 static uint32_t row_of(enum mtrace_kind kind, const struct unwind_frame *frames, size_t count, enum unwind_end end)
 {
-	uint32_t node = kind;
-	if (unlikely(end != UNWIND_WHOLE))
-		end = judge_end(frames, count, end);
-	if (unlikely(end != UNWIND_WHOLE)) {
-		count = without_nameless_end(frames, count, end);
-		node = stacks_node(node, stacks_marker_frame((enum mtrace_marker)end));
+	if (unlikely(end != UNWIND_WHOLE && count)) {
+		end = judge_end(frames[count - 1].pc, end);
+		count -= is_nameless_end(count, frames[count - 1].pc, frames[count - 1].tag, end);
 	}
+	uint32_t node = root_of(kind, end);
 	while (count-- > 0 && node) {
 		uint32_t id = frames[count].tag;
-		if (unlikely(!id) && !(id = resolve_frame(&frames[count])))
+		if (unlikely(!id) && !(id = resolve_frame(frames[count].pc, frames[count].exact)))
 			return full_row(kind);
 		if (likely(id != SKIPPED))
 			node = stacks_node(node, id);
 	}
-	bool made = false;
-	uint32_t row = node ? stacks_row(node, &made) : 0;
-	if (unlikely(made && end != UNWIND_WHOLE))
-		count_truncated(end);
-	return row ? row : full_row(kind);
+	return row_of_node(kind, node, end);
 }
 
 static __attribute__((noinline)) size_t walk_with_libunwind(const struct unwind_start *at,
@@ -157,7 +233,7 @@ static inline __attribute__((always_inline)) uint32_t capture_with(struct thread
 {
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	enum unwind_end end = UNWIND_WHOLE;
-	size_t count = likely(walk_by == WALK_RULES) ? unwind_walk(at, &bounds, frames, keep, &end)
+	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk(at, &bounds, frames, keep, &end)
 						     : walk_with_libunwind(at, &bounds, frames, keep, &end);
 	return row_of(kind, frames, count, end);
 }
@@ -169,21 +245,92 @@ static __attribute__((noinline)) uint32_t capture_deep(struct thread_state *self
 	return capture_with(self, kind, at, frames, options.depth < DEPTH_MOST ? options.depth : DEPTH_MOST);
 }
 
+static __attribute__((noinline)) uint32_t capture_plainly(struct thread_state *self, enum mtrace_kind kind,
+							  const struct unwind_start *at)
+{
+	struct unwind_frame frames[DEPTH_USUAL];
+	if (unlikely(options.depth > DEPTH_USUAL))
+		return capture_deep(self, kind, at);
+	return capture_with(self, kind, at, frames, options.depth);
+}
+
+/* ---- from the memo to a row ------------------------------------------------------------------------------ */
+
+/* The memo holds up to 1 024 frames; a stack is the innermost depth= of them. */
+struct extent {
+	uint32_t first; /* outermost frame kept */
+	enum unwind_end end;
+};
+
+static struct extent extent_of(const struct memo *m)
+{
+	struct extent x = {0, (enum unwind_end)m->end};
+	if (unlikely(m->count > options.depth))
+		return (struct extent){m->count - (uint32_t)options.depth, UNWIND_TOO_DEEP};
+	if (unlikely(x.end != UNWIND_WHOLE)) {
+		uintptr_t outermost = memo_pc(&m->frames[0]);
+		x.end = judge_end(outermost, x.end);
+		x.first = is_nameless_end(m->count, outermost, m->frames[0].tag, x.end);
+	}
+	return x;
+}
+
+/* Notes the nodes of frames[from .. count), whose outside neighbour's node is `node`. 0: the table is full. */
+static inline uint32_t note_nodes(struct workspace *work, uint32_t from, uint32_t node)
+{
+	struct memo *m = &work->memo;
+	for (struct memo_frame *f = m->frames + from, *end = m->frames + m->count; f != end; f++) {
+		if (unlikely(!f->tag))
+			f->tag = resolve_frame(memo_pc(f), f->flags & MEMO_EXACT);
+		if (unlikely(!f->tag))
+			return 0;
+		if (likely(f->tag != SKIPPED) && !(node = stacks_child(&work->children, node, f->tag)))
+			return 0;
+		f->note = node;
+	}
+	return node;
+}
+
+/* The outermost `kept` frames are as they were at the last capture. */
+static __attribute__((noinline)) uint32_t row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t kept)
+{
+	struct extent x = extent_of(&work->memo);
+	bool noted = work->kind == kind && work->first == x.first && work->marker == x.end && kept > x.first;
+	uint32_t from = noted ? kept : x.first;
+	uint32_t node = note_nodes(work, from, noted ? work->memo.frames[kept - 1].note : root_of(kind, x.end));
+	work->kind = node ? kind : MTRACE_KIND_NONE;
+	work->first = x.first;
+	work->marker = x.end;
+	work->count = work->memo.count;
+	return work->row = row_of_node(kind, node, x.end);
+}
+
 /* libunwind allocates and takes locks: a walk inside a walk is refused. */
 static bool cannot_walk(const struct thread_state *self)
 {
 	return walk_by == WALK_NONE || (walk_by == WALK_LIBUNWIND && self->nested > 1);
 }
 
-static __attribute__((noinline)) uint32_t capture(struct thread_state *self, enum mtrace_kind kind,
-						  const struct unwind_start *at)
+static __attribute__((noinline)) uint32_t capture_otherwise(struct thread_state *self, enum mtrace_kind kind,
+							    const struct unwind_start *at)
 {
-	struct unwind_frame frames[DEPTH_USUAL];
 	if (unlikely(cannot_walk(self)))
 		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
-	if (unlikely(options.depth > DEPTH_USUAL))
-		return capture_deep(self, kind, at);
-	return capture_with(self, kind, at, frames, options.depth);
+	return capture_plainly(self, kind, at);
+}
+
+static inline uint32_t capture(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at)
+{
+	struct workspace *work = workspace_of(self);
+	if (unlikely(!work || walk_by != WALK_MEMO))
+		return capture_otherwise(self, kind, at);
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	uint32_t kept = memo_walk(&work->memo, at, &bounds);
+	if (likely(kept == work->count && kept == work->memo.count && work->kind == kind))
+		return work->row;
+	if (unlikely(kept == MEMO_CANNOT))
+		return capture_otherwise(self, kind, at);
+	return row_of_memo(work, kind, kept);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
@@ -195,7 +342,7 @@ static struct live_block new_block(const struct thread_state *self, uint32_t row
 
 static void record_freed(struct thread_state *self, enum mtrace_family family, const struct live_block *old)
 {
-	counts_freed(old->row, old->size);
+	counts_freed(tallies_of(self), old->row, old->size);
 	if (family == MTRACE_FAMILY_MALLOC)
 		counts_live(self, -(int64_t)old->size);
 }
@@ -211,7 +358,7 @@ static void record_block(struct thread_state *self, enum mtrace_family family, u
 {
 	struct live_block old;
 	enum live_result result = live_insert(family, p, block, &old);
-	counts_allocated(block->row, block->size);
+	counts_allocated(tallies_of(self), block->row, block->size);
 	if (family == MTRACE_FAMILY_MALLOC)
 		counts_live(self, (int64_t)block->size);
 	if (likely(result == LIVE_DONE))
@@ -301,7 +448,7 @@ static void finish_move(struct thread_state *self, struct tracker_move *m, uintp
 			const struct live_block *block)
 {
 	if (m->known && now == old && live_move_in_place(&m->move, block)) {
-		counts_allocated(block->row, block->size);
+		counts_allocated(tallies_of(self), block->row, block->size);
 		counts_live(self, (int64_t)block->size);
 	} else {
 		record_block(self, MTRACE_FAMILY_MALLOC, now, block);
@@ -349,7 +496,7 @@ void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct un
 	struct thread_state *self = enter();
 	uint32_t row = capture(self, MTRACE_KIND_MMAP, at);
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
-	counts_allocated(row, end - start);
+	counts_allocated(tallies_of(self), row, end - start);
 	regions_map(start, end, row, self->id, (uint32_t)self->tick, flags);
 	leave(self);
 }
@@ -375,7 +522,7 @@ void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const stru
 	uint32_t row = now ? capture(self, MTRACE_KIND_MMAP, at) : 0;
 	uintptr_t start = (uintptr_t)now, end = now ? page_end(now, bytes) : start;
 	if (now)
-		counts_allocated(row, end - start);
+		counts_allocated(tallies_of(self), row, end - start);
 	regions_end_move(token, start, end, row, self->id, (uint32_t)self->tick);
 	leave(self);
 }
@@ -386,7 +533,7 @@ uint32_t tracker_thread_created(uint64_t stack_bytes, const struct unwind_start 
 {
 	struct thread_state *self = enter();
 	uint32_t row = capture(self, MTRACE_KIND_THREAD, at);
-	counts_allocated(row, stack_bytes);
+	counts_allocated(tallies_of(self), row, stack_bytes);
 	leave(self);
 	return row;
 }
@@ -394,13 +541,13 @@ uint32_t tracker_thread_created(uint64_t stack_bytes, const struct unwind_start 
 void tracker_thread_failed(uint32_t row, uint64_t stack_bytes)
 {
 	struct thread_state *self = enter();
-	counts_freed(row, stack_bytes);
+	counts_freed(tallies_of(self), row, stack_bytes);
 	leave(self);
 }
 
 void tracker_thread_started(uint32_t row, uint64_t stack_bytes)
 {
-	threads_enter(&thread_self, &(struct thread_birth){.row = row, .stack_bytes = stack_bytes});
+	begin_thread(&thread_self, &(struct thread_birth){.row = row, .stack_bytes = stack_bytes});
 }
 
 void tracker_thread_ended(void)
@@ -409,9 +556,13 @@ void tracker_thread_ended(void)
 	struct mtrace_thread *t = self->record;
 	uint32_t row = t ? atomic_load_explicit(&t->row, memory_order_relaxed) : 0;
 	if (threads_note_end(self) && row)
-		counts_freed(row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
+		counts_freed(tallies_of(self), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
 	leave(self);
+	struct workspace *work = self->work;
+	self->work = NULL; /* before another thread may have it: what still comes does without */
+	if (work)
+		slots_release(work->slot);
 }
 
 void tracker_thread_named(uintptr_t handle, const char *name)

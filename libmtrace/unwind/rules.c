@@ -31,7 +31,8 @@ struct rules_view rules_view(void)
 {
 	struct rules_view view;
 	view.map = atomic_load_explicit(&rules_map, memory_order_acquire); /* pairs: rules_init */
-	view.generation = atomic_load_explicit(&rules_generation, memory_order_acquire) % GENERATIONS; /* R2 */
+	view.epoch = atomic_load_explicit(&rules_generation, memory_order_acquire); /* R2 */
+	view.generation = view.epoch % GENERATIONS;
 	return view;
 }
 
@@ -156,13 +157,17 @@ enum cfi_end rules_row(uintptr_t pc, bool exact, struct cfi_tables *tables, stru
 	return row_in(&object, lookup, tables, row);
 }
 
-/* A function's first instruction that no call can return to: somebody put it on a new stack as its last return address
-   (makecontext, coroutine libraries). */
+/* A function's first instruction that no call returns to: somebody put it on a new stack as its last return address
+   (makecontext, coroutine libraries). Without rules for the byte before it, a call there (code without rules that ends in
+   a call which never returns) is told by its bytes; what could be a call counts as one. */
 static bool is_made_bottom(const struct plat_object *object, uintptr_t pc)
 {
 	struct cfi_tables tables;
 	struct cfi_row row;
-	return row_in(object, pc, &tables, &row) == CFI_FOUND && row.function == pc;
+	struct cfi_span code;
+	if (row_in(object, pc, &tables, &row) != CFI_FOUND || row.function != pc)
+		return false;
+	return !plat_object_span(object, pc - 1, &code.low, &code.high) || !arch_follows_call(&code, pc);
 }
 
 static enum rule_kind kind_without_row(const struct plat_object *object, uintptr_t pc, bool exact, enum cfi_end end)

@@ -48,7 +48,8 @@ _Static_assert(sizeof(struct rules_entry) == 16, "four entries to a cache line")
 /* What a walk needs of the cache: its memory (NULL: there is none) and the generation it runs under. */
 struct rules_view {
 	struct rules_entry *map;
-	uint64_t generation;
+	uint64_t generation; /* 16 bits, as in a key */
+	uint64_t epoch;      /* the same, not cut; never 0 */
 };
 
 bool rules_init(void);

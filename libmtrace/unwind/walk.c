@@ -3,7 +3,7 @@
  *
  * It follows pc, sp and the frame register by packed rules from the cache. The loop is the tracker's dearest code:
  * no calls, one predicted branch per question, frames stored as they are met. All that is unusual goes through
- * step_unusual, out of line. A frame that needs other registers hands the walk to full.c.
+ * walk_step_unusual, out of line. A frame that needs other registers hands the walk to full.c.
  */
 #include "unwind/walk.h"
 
@@ -95,7 +95,7 @@ static void step_signal(struct walk *w)
 	w->at.fp = fp;
 }
 
-static __attribute__((noinline)) void step_unusual(struct walk *w, uint32_t rule)
+__attribute__((noinline)) void walk_step_unusual(struct walk *w, uint32_t rule)
 {
 	switch (rule_kind(rule)) {
 	case RULE_SP:
@@ -160,7 +160,7 @@ void walk_fast(struct walk *w)
 		if (!word)
 			word = walk_one(w);
 		if (word)
-			step_unusual(w, rules_rule(word));
+			walk_step_unusual(w, rules_rule(word));
 	}
 }
 

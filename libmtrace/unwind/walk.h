@@ -33,4 +33,8 @@ void walk_fast(struct walk *w);
 /* Steps over the frame walk_fast could not, and over whatever comes after it, until the end. */
 void walk_full(struct walk *w, const struct unwind_start *start);
 
+/* One step from w->at by a rule that is not plain, or whose words are not known to be readable. w->frames[depth - 1] is
+   the frame stepped from. */
+void walk_step_unusual(struct walk *w, uint32_t rule);
+
 #endif

@@ -66,12 +66,16 @@ static void copy_all(struct segment *s)
 {
 	static const enum mtrace_region_id in_order[] = {
 		MTRACE_REGION_LIVE_ROOT, MTRACE_REGION_LIVE_CHUNKS, MTRACE_REGION_LIVE_LEAVES, MTRACE_REGION_LIVE_LINES,
-		MTRACE_REGION_LIVE_HUGE, MTRACE_REGION_THREADS, MTRACE_REGION_MARKS, MTRACE_REGION_ROWS, MTRACE_REGION_NODES,
-		MTRACE_REGION_FRAMES, MTRACE_REGION_MODULES, MTRACE_REGION_STRINGS,
+		MTRACE_REGION_LIVE_HUGE, MTRACE_REGION_THREADS, MTRACE_REGION_MARKS, MTRACE_REGION_COUNT /* the counts */,
+		MTRACE_REGION_NODES, MTRACE_REGION_FRAMES, MTRACE_REGION_MODULES, MTRACE_REGION_STRINGS,
 	};
 	segment_copy_ranges(s);
-	for (size_t i = 0; i < sizeof in_order / sizeof in_order[0]; i++)
-		segment_copy_region(s, in_order[i]);
+	for (size_t i = 0; i < sizeof in_order / sizeof in_order[0]; i++) {
+		if (in_order[i] == MTRACE_REGION_COUNT)
+			segment_copy_counts(s);
+		else
+			segment_copy_region(s, in_order[i]);
+	}
 }
 
 static void fill(struct segment *s)

@@ -26,6 +26,12 @@ struct segment_live_row {
 	uint64_t blocks, bytes;
 };
 
+/* What a row counted, tallies included. */
+struct segment_counts {
+	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+	uint32_t version;
+};
+
 /* Live blocks by (row, thread, age class): see segment_live.c. */
 struct segment_groups {
 	struct segment_group *slots; /* open addressing, power of two */
@@ -43,6 +49,8 @@ struct segment {
 	struct profile *profile;
 	struct profile_process *process;
 	struct segment_live_row *live_of_row; /* by row id */
+	struct segment_counts *counts_of_row; /* by row id */
+	uint64_t unsettled_rows;              /* rows that changed too fast to be read as one instant */
 	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
 	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
 	struct segment_groups groups;
@@ -61,6 +69,8 @@ int segment_copy_head(struct segment *s);
 void segment_copy_region(struct segment *s, enum mtrace_region_id id);
 /* The map of ranges changes in place: copied until two looks at its first word agree. */
 void segment_copy_ranges(struct segment *s);
+/* segment_counts.c: copies ROWS, TALLIES and FOLDS; fills counts_of_row, as long as the copied ROWS at least. */
+void segment_copy_counts(struct segment *s);
 void segment_copy_free(struct segment *s);
 
 /* Element `index` of a region as `type`, NULL when there is none. */

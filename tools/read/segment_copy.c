@@ -58,6 +58,8 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_MARKS: return sizeof(struct mtrace_mark);
 	case MTRACE_REGION_RANGES: return 1;
 	case MTRACE_REGION_RANGE_LOG: return sizeof(struct mtrace_range_op);
+	case MTRACE_REGION_TALLIES: return sizeof(struct mtrace_tally);
+	case MTRACE_REGION_FOLDS: return sizeof(struct mtrace_fold);
 	default: return 0;
 	}
 }
@@ -66,7 +68,7 @@ static size_t element_bytes(enum mtrace_region_id id)
 static bool is_append_only(enum mtrace_region_id id)
 {
 	return id != MTRACE_REGION_LIVE_ROOT && id != MTRACE_REGION_LIVE_HUGE && id != MTRACE_REGION_RANGES &&
-	       id != MTRACE_REGION_RANGE_LOG;
+	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

@@ -82,9 +82,9 @@ static uint64_t less(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-static struct profile_counts counts_of(struct paths *p, uint32_t id, const struct mtrace_row *row,
-                                       enum mtrace_kind kind)
+static struct profile_counts counts_of(struct paths *p, uint32_t id, enum mtrace_kind kind)
 {
+	const struct segment_counts *row = &p->s->counts_of_row[id];
 	const struct segment_live_row *live = &p->s->live_of_row[id];
 	struct profile_counts c = {.alloc_blocks = row->alloc_blocks, .alloc_bytes = row->alloc_bytes};
 	bool has_table = lives_in_table(kind) || kind == MTRACE_KIND_MMAP || kind == MTRACE_KIND_THREAD;
@@ -124,7 +124,7 @@ static void read_row(struct paths *p, uint32_t id)
 	const struct mtrace_row *row = segment_element(s, MTRACE_REGION_ROWS, id);
 	uint32_t path[MTRACE_MAX_DEPTH + 2], length;
 	s->stack_of_row[id] = UINT32_MAX;
-	if (row->alloc_blocks == 0 && s->live_of_row[id].blocks == 0)
+	if (s->counts_of_row[id].alloc_blocks == 0 && s->live_of_row[id].blocks == 0)
 		return; /* handed out, nothing counted yet */
 	enum mtrace_kind kind = walk(p, row->node, path, &length);
 	if (kind == MTRACE_KIND_NONE) {
@@ -133,7 +133,7 @@ static void read_row(struct paths *p, uint32_t id)
 	}
 	struct profile_stack *stack = &s->process->stacks[s->process->stack_count];
 	stack->kind = kind;
-	stack->counts = counts_of(p, id, row, kind);
+	stack->counts = counts_of(p, id, kind);
 	stack->frame_count = length;
 	stack->frames = keep_path(p, path, &stack->frame_count);
 	s->stack_of_row[id] = s->process->stack_count++;

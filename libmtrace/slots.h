@@ -1,0 +1,30 @@
+/*
+ * slots: private memory of a thread, for what is too large for thread-local storage. Mapped when first claimed, claimed
+ * by one living thread at a time, used again by the next one when its thread is gone.
+ *
+ * Bound: SLOTS_MOST threads at once have one; others do without. A forked child starts with none: registry and memory
+ * are wiped on fork (the address space of its parent's slots stays mapped, and empty).
+ * Lock-free, async-signal-safe. O(SLOTS_MOST) at a thread's start, a system call per slot when none is free.
+ */
+#ifndef MTRACE_SLOTS_H
+#define MTRACE_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SLOTS_MOST = 2048 };
+
+bool slots_init(void);
+
+/* A slot for thread `tid` of process `pid`; *index tells which, 0 <= *index < SLOTS_MOST. What its last thread left is
+   still in it; zero when new. `bytes` is the same in every call. NULL: none to be had. */
+void *slots_claim(uint32_t pid, uint32_t tid, size_t bytes, uint32_t *index);
+
+/* The owner needs it no more. */
+void slots_release(uint32_t index);
+
+/* Bytes mapped for slots so far. */
+uint64_t slots_bytes(void);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * memo: the walk of design 5.2 that remembers the previous one of its thread. Called by the tracker on every capture.
+ *
+ * A walk is a function of (pc, sp, frame register), of the words it reads, and of the rules. The memo keeps the frames
+ * of the last walk, outermost first, each with where the walk read its return address (sp - 8) and, where an outer rule
+ * uses the frame register, where it read that. A new walk goes by the rules until it is in a state that a kept frame
+ * was in; from there outwards it only compares the words, and while all agree it must end as the last one did.
+ *
+ * Invariants
+ *   M1 frames[0 .. count) are a walk: frames[i - 1] is what the step from frames[i] led to, when the words compared by
+ *      the memo have the values kept. frames[0] ended the walk as `end` says.
+ *   M2 NEED_FP is set where the frame register at that frame decides anything further out; only there is `fp` compared,
+ *      and there it is the value the walk had.
+ *   M3 every word that is compared lies on the calling thread's own stack, above the sp it runs on. A walk that left
+ *      that stack, or needed other registers, is not kept.
+ *   M4 frames are kept under one generation of the rules; a dlclose ends them (rules.h, R2).
+ *   So the frames and the end never depend on what the memo held.
+ *
+ * One memo a thread, used by that thread only and never by a signal handler that interrupted its use. A walk that was
+ * abandoned half way (siglongjmp, a thread's end) leaves a memo that must be forgotten: memo_forget.
+ * Never allocates, locks, or reads a word that the walk itself would not have read. O(frames): a load and a compare for
+ * a frame that stands, a rule for one that changed.
+ */
+#ifndef MTRACE_UNWIND_MEMO_H
+#define MTRACE_UNWIND_MEMO_H
+
+#include <stdint.h>
+
+#include "unwind/unwind.h"
+
+struct memo_frame {
+	uintptr_t sp;
+	uintptr_t check;   /* the pc; the top bit is set when arriving here takes more than the return address */
+	uintptr_t fp;
+	uint32_t tag;      /* as in struct unwind_frame */
+	uint32_t note;     /* the caller's own number; 0 when the frame is new */
+	uint16_t slot;     /* this frame's rule has the caller's frame register at CFA - slot; 0: it is left alone */
+	uint16_t arrived;  /* the slot of the frame inside, when this frame's fp matters; 0: nothing to compare */
+	uint32_t flags;
+};
+_Static_assert(sizeof(struct memo_frame) == 40, "two and a half to the cache line pair");
+
+enum {
+	MEMO_EXACT = 1,     /* the pc is the instruction itself: interrupted by a signal, or its trampoline */
+	MEMO_USES_FP = 2,   /* its rule needs the frame register */
+	MEMO_UNUSUAL = 4,   /* its step read other words: it is taken anew each time */
+	MEMO_NEED_FP = 8,   /* M2 */
+	MEMO_INTERRUPTED = 16 /* its rule was looked up for the pc itself */
+};
+
+#define MEMO_FLAGGED ((uintptr_t)1 << 63) /* no return address has this bit */
+
+struct memo {
+	uint32_t count;
+	uint32_t end;        /* enum unwind_end */
+	uint64_t generation; /* of the rules; 0: nothing is kept */
+	struct memo_frame frames[UNWIND_MAX_DEPTH];
+	struct memo_frame walked[UNWIND_MAX_DEPTH]; /* of the walk under way, innermost first */
+};
+
+static inline uintptr_t memo_pc(const struct memo_frame *f)
+{
+	return f->check & ~MEMO_FLAGGED;
+}
+
+static inline void memo_forget(struct memo *m)
+{
+	m->count = 0;
+	m->generation = 0;
+}
+
+#define MEMO_CANNOT UINT32_MAX
+
+/* Walks from *start. m->frames[0 .. m->count) are the stack, outermost first, innermost m->frames[m->count - 1], and
+   m->end says why it ended (UNWIND_TOO_DEEP: they are the innermost UNWIND_MAX_DEPTH, and nothing is kept).
+   Returns how many of the outermost frames, and `end`, are the last walk's, with their notes; m->count: all.
+   MEMO_CANNOT: not on the thread's own stack, or other registers are needed: use unwind_walk. */
+uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds);
+
+#endif
