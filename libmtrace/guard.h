@@ -33,10 +33,10 @@ struct workspace; /* the tracker's: what is too large to be here */
 struct thread_state {
 	uint32_t generation;
 	uint32_t nested;          /* hooks of ours active in this thread; more than one inside a signal handler */
-	struct mtrace_thread *record;
+	struct mtrace_thread *record; /* never NULL once generation is set */
 	struct workspace *work;   /* NULL: none to be had */
 	uint32_t id;              /* index in THREADS, 0 none */
-	uint32_t birth;           /* the tick in its 16-bit form */
+	uint32_t side;            /* birth of a block made now, and its thread: live.h */
 	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
 	const void *allocated;    /* the block of the last recorded allocation: see tracker_operator_allocated */
 	uint32_t events_left;     /* until the tick is looked at */

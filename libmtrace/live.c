@@ -5,7 +5,7 @@
 
 #define ROOT_MASK (MTRACE_LIVE_ROOT_ENTRIES - 1)
 #define LINES_MOST 128u
-#define CHAIN_MOST 12 /* leaves a page can have: sizes double from 1 to 128, and a few lost races */
+#define CHAIN_MOST 12 /* leaves a page can have: sizes double from 1 to 128 */
 
 typedef _Atomic uint64_t atomic_word;
 
@@ -22,11 +22,6 @@ static struct mtrace_live_chunk *chunk_at(uint32_t id)
 static atomic_word *extra_leaf_at(uint32_t id)
 {
 	return (atomic_word *)(void *)segment.base[MTRACE_REGION_LIVE_LEAVES] + id;
-}
-
-static struct mtrace_live_line *line_at(uint64_t id)
-{
-	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + id;
 }
 
 static struct mtrace_live_huge *huge_at(uint32_t i)
@@ -107,12 +102,9 @@ static uint64_t make_word(uintptr_t address, const struct live_block *block)
 
 static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_block *out)
 {
-	out->row = MTRACE_SLOT_ROW(word);
-	out->size = MTRACE_SLOT_SIZE(word);
+	*out = (struct live_block){.row = MTRACE_SLOT_ROW(word), .size = MTRACE_SLOT_SIZE(word), .side = side};
 	if (unlikely(out->size == MTRACE_SLOT_SIZE_HUGE))
 		out->size = huge_size(key);
-	out->birth = MTRACE_SIDE_BIRTH(side);
-	out->thread = MTRACE_SIDE_THREAD(side);
 }
 
 /* ---- from an address to its page's leaf entry ------------------------------------------------------------ */
@@ -161,50 +153,30 @@ static atomic_word *leaf_of(enum mtrace_family family, uintptr_t address, bool m
 	return &chunk_at(chunk)->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)];
 }
 
-static struct mtrace_live_line *line_of(uint64_t leaf, uintptr_t address)
-{
-	uint64_t id = MTRACE_LEAF_LINE(leaf) + ((uint64_t)live_granule(address) * MTRACE_LEAF_LINES(leaf) >> 9);
-	return segment_id_ok(MTRACE_REGION_LIVE_LINES, id, sizeof(struct mtrace_live_line)) ? line_at(id) : NULL;
-}
-
-/* The page's next leaf entry word, NULL none. */
-static atomic_word *next_leaf(uint64_t leaf)
-{
-	uint32_t id = MTRACE_LEAF_NEXT(leaf);
-	if (likely(!id) || !segment_id_ok(MTRACE_REGION_LIVE_LEAVES, id, sizeof(uint64_t)))
-		return NULL;
-	return extra_leaf_at(id);
-}
-
 /* ---- slots ----------------------------------------------------------------------------------------- */
 
 struct slot {
 	atomic_word *word;
-	_Atomic uint32_t *side;
 	uint64_t value;
 };
 
-/* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found;
-   *last is the last leaf entry of the chain. */
-static bool find_slot(atomic_word *leaf, uintptr_t address, struct slot *found, struct slot *empty, atomic_word **last)
+/* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */
+static bool find_slot(atomic_word *page, uintptr_t address, struct slot *found, struct slot *empty)
 {
 	uint32_t granule = live_granule(address);
+	uint64_t leaf = atomic_load_explicit(page, memory_order_acquire); /* pairs: L3 */
 	for (int chain = 0; leaf && chain < CHAIN_MOST; chain++) {
-		uint64_t entry = atomic_load_explicit(leaf, memory_order_acquire); /* pairs: L3 */
-		struct mtrace_live_line *line = entry ? line_of(entry, address) : NULL;
-		*last = leaf;
+		struct mtrace_live_line *line = live_line(leaf, granule);
 		if (!line)
-			return false;
-		for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
-			uint64_t value = atomic_load_explicit(&line->word[i], memory_order_acquire);
-			if (value && MTRACE_SLOT_GRANULE(value) == granule) {
-				*found = (struct slot){&line->word[i], &line->side[i], value};
-				return true;
-			}
-			if (!value && empty && !empty->word)
-				*empty = (struct slot){&line->word[i], &line->side[i], 0};
+			return segment_damaged();
+		atomic_word *slot = live_slot(line, granule);
+		if (slot) {
+			*found = (struct slot){slot, atomic_load_explicit(slot, memory_order_relaxed)};
+			return true;
 		}
-		leaf = next_leaf(entry);
+		if (empty && !empty->word)
+			empty->word = live_empty_slot(line);
+		leaf = live_next_leaf(leaf);
 	}
 	return false;
 }
@@ -218,34 +190,46 @@ static uint32_t predict_lines(uint64_t size)
 	return (uint32_t)((blocks + MTRACE_LIVE_SLOTS - 1) / MTRACE_LIVE_SLOTS);
 }
 
-/* A second leaf follows when the prediction was wrong: larger, so that the chain stays short. */
-static uint64_t new_leaf(uint32_t lines)
+/* What pages of this program came to need, in 64ths of a line: a page whose first block is large may be filled by small
+   ones, and starting too small costs more than it saves. A hint, so races do not matter. */
+static _Atomic uint32_t usual_lines;
+
+static uint32_t first_lines(uint64_t size)
 {
-	uint64_t first = segment_reserve(MTRACE_REGION_LIVE_LINES, lines);
-	return first > UINT32_MAX ? 0 : (uint64_t)lines << 32 | first;
+	uint32_t usual = atomic_load_explicit(&usual_lines, memory_order_relaxed), predicted = predict_lines(size);
+	atomic_store_explicit(&usual_lines, usual - usual / 64, memory_order_relaxed);
+	return predicted > usual / 64 ? predicted : usual / 64;
 }
 
-/* Gives the page its first leaf, or hangs another behind *last. Losing the race to another thread is success. */
-static bool add_leaf(atomic_word *last, uint64_t size)
+static void note_outgrown(uint32_t lines)
 {
-	uint64_t entry = atomic_load_explicit(last, memory_order_acquire);
-	uint32_t lines = predict_lines(size), doubled = MTRACE_LEAF_LINES(entry) * 2;
+	uint32_t usual = atomic_load_explicit(&usual_lines, memory_order_relaxed);
+	if (lines * 64 > usual)
+		atomic_store_explicit(&usual_lines, usual + (lines * 64 - usual) / 16, memory_order_relaxed);
+}
+
+/* Gives the page its first leaf, or a larger one in front of those it has: most of its blocks will be there, and it is
+   where is looked first. Losing the race to another thread is success. */
+static bool add_leaf(atomic_word *page, uint64_t size)
+{
+	uint64_t entry = atomic_load_explicit(page, memory_order_acquire), behind = 0;
+	uint32_t doubled = MTRACE_LEAF_LINES(entry) * 2, lines = entry ? predict_lines(size) : first_lines(size);
 	if (entry && lines < doubled)
 		lines = doubled < LINES_MOST ? doubled : LINES_MOST;
-	uint64_t leaf = new_leaf(lines);
-	if (!leaf)
+	if (entry)
+		note_outgrown(lines);
+	uint64_t first = segment_reserve(MTRACE_REGION_LIVE_LINES, lines);
+	if (first > UINT32_MAX)
 		return false;
-	if (!entry) { /* release: the lines are committed (zero) before they are found */
-		atomic_compare_exchange_strong_explicit(last, &entry, leaf, memory_order_release, memory_order_relaxed);
-		return true;
+	if (entry) {
+		behind = segment_reserve(MTRACE_REGION_LIVE_LEAVES, 1);
+		if (behind >= 1u << 24)
+			return false;
+		atomic_store_explicit(extra_leaf_at((uint32_t)behind), entry, memory_order_relaxed);
 	}
-	if (MTRACE_LEAF_NEXT(entry))
-		return true;
-	uint64_t id = segment_reserve(MTRACE_REGION_LIVE_LEAVES, 1);
-	if (id >= 1u << 24)
-		return false;
-	atomic_store_explicit(extra_leaf_at((uint32_t)id), leaf, memory_order_relaxed);
-	atomic_compare_exchange_strong_explicit(last, &entry, entry | id << 40, memory_order_release, memory_order_relaxed);
+	/* release: the lines are committed (zero), and the entry behind is written, before they are found */
+	atomic_compare_exchange_strong_explicit(page, &entry, behind << 40 | (uint64_t)lines << 32 | first,
+						memory_order_release, memory_order_relaxed);
 	return true;
 }
 
@@ -254,7 +238,7 @@ static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
 	if (!atomic_compare_exchange_strong_explicit(slot->word, &slot->value, word, memory_order_acq_rel,
 						     memory_order_acquire))
 		return false;
-	atomic_store_explicit(slot->side, side, memory_order_relaxed); /* L4 */
+	atomic_store_explicit(live_side_of(slot->word), side, memory_order_relaxed); /* L4 */
 	return true;
 }
 
@@ -263,24 +247,24 @@ static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
 __attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address, const struct live_block *block,
 							      struct live_block *old)
 {
-	atomic_word *first = leaf_of(family, address, true), *last = first;
+	atomic_word *page = leaf_of(family, address, true);
 	uint64_t word = make_word(address, block);
-	if (!first)
+	if (!page)
 		return LIVE_FULL;
 	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_store(huge_key(family, address), block->size);
 	for (int tries = 0; tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
-		struct slot found, empty = {NULL, NULL, 0};
-		if (unlikely(find_slot(first, address, &found, &empty, &last))) {
+		struct slot found, empty = {NULL, 0};
+		if (unlikely(find_slot(page, address, &found, &empty))) {
 			read_block(huge_key(family, address), found.value,
-				   atomic_load_explicit(found.side, memory_order_relaxed), old);
+				   atomic_load_explicit(live_side_of(found.word), memory_order_relaxed), old);
 			bool moved = found.value & MTRACE_SLOT_MOVING;
-			if (set_slot(&found, word, live_side(block)))
+			if (set_slot(&found, word, block->side))
 				return moved ? LIVE_DONE : LIVE_REPLACED;
 		} else if (likely(empty.word)) {
-			if (likely(set_slot(&empty, word, live_side(block))))
+			if (likely(set_slot(&empty, word, block->side)))
 				return LIVE_DONE;
-		} else if (!add_leaf(last, block->size)) {
+		} else if (!add_leaf(page, block->size)) {
 			return LIVE_FULL;
 		}
 	}
@@ -289,11 +273,11 @@ __attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family
 
 __attribute__((noinline)) bool live_remove_slowly(enum mtrace_family family, uintptr_t address, struct live_block *old)
 {
-	atomic_word *first = leaf_of(family, address, false), *last;
+	atomic_word *page = leaf_of(family, address, false);
 	struct slot found;
-	if (!first || !find_slot(first, address, &found, NULL, &last))
+	if (!page || !find_slot(page, address, &found, NULL))
 		return false;
-	read_block(huge_key(family, address), found.value, atomic_load_explicit(found.side, memory_order_relaxed), old);
+	read_block(huge_key(family, address), found.value, atomic_load_explicit(live_side_of(found.word), memory_order_relaxed), old);
 	if (unlikely(old->size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_clear(huge_key(family, address));
 	atomic_store_explicit(found.word, 0, memory_order_release); /* L1 */
@@ -308,17 +292,17 @@ static uint32_t side_with_thread(uint32_t side, uint32_t thread)
 /* The tag first, then the bit: whoever sees the bit and our id sees our move. */
 bool live_begin_move(enum mtrace_family family, uintptr_t address, uint32_t thread, struct live_move *move)
 {
-	atomic_word *first = leaf_of(family, address, false), *last;
+	atomic_word *page = leaf_of(family, address, false);
 	struct slot found;
-	if (!first || !find_slot(first, address, &found, NULL, &last))
+	if (!page || !find_slot(page, address, &found, NULL))
 		return false;
 	move->word = found.word;
-	move->side = found.side;
+	move->side = live_side_of(found.word);
 	move->key = huge_key(family, address);
 	move->tagged = found.value | MTRACE_SLOT_MOVING;
-	move->old_side = atomic_load_explicit(found.side, memory_order_relaxed);
+	move->old_side = atomic_load_explicit(live_side_of(found.word), memory_order_relaxed);
 	read_block(huge_key(family, address), found.value, move->old_side, &move->old);
-	atomic_store_explicit(found.side, side_with_thread(move->old_side, thread), memory_order_relaxed);
+	atomic_store_explicit(move->side, side_with_thread(move->old_side, thread), memory_order_relaxed);
 	atomic_store_explicit(found.word, move->tagged, memory_order_release); /* L1 */
 	return true;
 }
@@ -338,7 +322,7 @@ bool live_move_in_place(const struct live_move *move, const struct live_block *b
 	else if (unlikely(move->old.size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_clear(move->key);
 	atomic_store_explicit(move->word, make_word(move->key & 4095, block), memory_order_release); /* L1: it never left us */
-	atomic_store_explicit(move->side, live_side(block), memory_order_relaxed); /* L4 */
+	atomic_store_explicit(move->side, block->side, memory_order_relaxed); /* L4 */
 	return true;
 }
 

@@ -3,8 +3,8 @@
  *
  * Shape: see format.h. Blocks that lie side by side in memory lie side by side here, so the table follows the
  * allocator's own locality: a lookup is the root entry (hot), the page's leaf entry, and one cache line. A page's
- * first block predicts how many the page will hold and sizes its leaf; a page that holds more gets a second, larger
- * leaf behind the first, up to 128 lines, which never overflow.
+ * first block predicts how many the page will hold and sizes its leaf; a page that holds more gets another, larger leaf
+ * in front of it, up to 128 lines, which never overflow.
  *
  * Invariants
  *   L1 a slot word is 0 (empty) or a whole block. An empty one is taken, and a full one replaced or a move ended, by
@@ -12,7 +12,8 @@
  *      nobody else's until the real allocator has it back, and no insert takes a slot that is full.
  *   L2 an address has at most one slot with its granule on its page's chain of leaves (allocators hand an address out
  *      once; a second insert finds the first one's slot and replaces it).
- *   L3 root entries, leaf entries and their `next` go from 0 to a value once and never change after.
+ *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
+ *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.
  *
@@ -35,10 +36,14 @@
 
 struct live_block {
 	uint32_t row;
-	uint32_t birth;  /* 16-bit form */
-	uint32_t thread;
+	uint32_t side; /* birth, in its 16-bit form, and thread: live_side */
 	uint64_t size;
 };
+
+static inline uint32_t live_side(uint32_t birth, uint32_t thread)
+{
+	return birth << 16 | thread;
+}
 
 enum live_result {
 	LIVE_DONE,
@@ -48,7 +53,7 @@ enum live_result {
 
 bool live_init(void);
 
-/* ---- the common case, in line: the page has one leaf, the block's line has room, the block was not there ---- */
+/* ---- the common case, in line: the page has a leaf, the block's line has room, the block was not there ---- */
 
 enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address, const struct live_block *block,
                                     struct live_block *old);
@@ -70,8 +75,8 @@ static inline uint32_t live_root_place(uint64_t key)
 	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> (64 - MTRACE_LIVE_ROOT_BITS));
 }
 
-/* The block's line in its page's only leaf; NULL: no leaf, several, or its root entry is not at its own place. */
-static inline struct mtrace_live_line *live_only_line(enum mtrace_family family, uintptr_t address)
+/* The page's leaf entry; 0: there is none, or its root entry is not at its own place. */
+static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address)
 {
 	uint64_t key = live_root_key(family, address);
 	uint64_t root = atomic_load_explicit((_Atomic uint64_t *)(void *)segment.base[MTRACE_REGION_LIVE_ROOT] +
@@ -79,38 +84,57 @@ static inline struct mtrace_live_line *live_only_line(enum mtrace_family family,
 	uint32_t chunk = (uint32_t)root;
 	if (unlikely(root >> 32 != key || !chunk ||
 		     !segment_has(MTRACE_REGION_LIVE_CHUNKS, (chunk + 1ull) * sizeof(struct mtrace_live_chunk))))
-		return NULL;
+		return 0;
 	struct mtrace_live_chunk *c = (struct mtrace_live_chunk *)(void *)segment.base[MTRACE_REGION_LIVE_CHUNKS] + chunk;
-	uint64_t leaf = atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
-					     memory_order_acquire); /* pairs: L3 */
-	uint64_t line = MTRACE_LEAF_LINE(leaf) + ((uint64_t)live_granule(address) * MTRACE_LEAF_LINES(leaf) >> 9);
-	if (unlikely(!leaf || MTRACE_LEAF_NEXT(leaf) ||
-		     !segment_has(MTRACE_REGION_LIVE_LINES, (line + 1) * sizeof(struct mtrace_live_line))))
+	return atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
+				    memory_order_acquire); /* pairs: L3 */
+}
+
+/* The leaf entry behind this one; 0: none. */
+static inline uint64_t live_next_leaf(uint64_t leaf)
+{
+	uint32_t id = MTRACE_LEAF_NEXT(leaf);
+	if (likely(!id) || !segment_has(MTRACE_REGION_LIVE_LEAVES, (id + 1ull) * sizeof(uint64_t)))
+		return 0;
+	return atomic_load_explicit((_Atomic uint64_t *)(void *)segment.base[MTRACE_REGION_LIVE_LEAVES] + id,
+				    memory_order_relaxed); /* never changes */
+}
+
+/* The granule's line in a leaf; NULL: the entry is 0, or damaged. */
+static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule)
+{
+	uint64_t line = MTRACE_LEAF_LINE(leaf) + ((uint64_t)granule * MTRACE_LEAF_LINES(leaf) >> 9);
+	if (unlikely(!leaf || !segment_has(MTRACE_REGION_LIVE_LINES, (line + 1) * sizeof(struct mtrace_live_line))))
 		return NULL;
 	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + line;
 }
 
-/* The index of the granule's slot, MTRACE_LIVE_SLOTS none. */
-static inline __attribute__((always_inline)) uint32_t live_slot_of(const struct mtrace_live_line *line, uint32_t granule)
+/* The granule's slot in a line, NULL none. */
+static inline __attribute__((always_inline)) _Atomic uint64_t *live_slot(struct mtrace_live_line *line, uint32_t granule)
 {
-	uint32_t i;
 #pragma GCC unroll 5
-	for (i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&line->word[i], memory_order_acquire);
-		if (MTRACE_SLOT_GRANULE(word) == granule && word)
-			break;
+		if (MTRACE_SLOT_GRANULE(word) == granule && likely(word))
+			return &line->word[i];
 	}
-	return i;
+	return NULL;
 }
 
-static inline __attribute__((always_inline)) uint32_t live_empty_slot(const struct mtrace_live_line *line)
+static inline __attribute__((always_inline)) _Atomic uint64_t *live_empty_slot(struct mtrace_live_line *line)
 {
-	uint32_t i;
 #pragma GCC unroll 5
-	for (i = 0; i < MTRACE_LIVE_SLOTS; i++)
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
 		if (!atomic_load_explicit(&line->word[i], memory_order_relaxed))
-			break;
-	return i;
+			return &line->word[i];
+	return NULL;
+}
+
+/* The side of a slot: lines are aligned to their size. */
+static inline _Atomic uint32_t *live_side_of(_Atomic uint64_t *word)
+{
+	struct mtrace_live_line *line = (void *)((uintptr_t)word & ~(sizeof *line - 1));
+	return &line->side[word - line->word];
 }
 
 static inline uint64_t live_word(uintptr_t address, const struct live_block *block)
@@ -118,42 +142,48 @@ static inline uint64_t live_word(uintptr_t address, const struct live_block *blo
 	return (uint64_t)live_granule(address) << 55 | block->size << MTRACE_SLOT_ROW_BITS | block->row;
 }
 
-static inline uint32_t live_side(const struct live_block *block)
+static inline __attribute__((always_inline)) enum live_result live_insert(enum mtrace_family family, uintptr_t address,
+                                                                          const struct live_block *block,
+                                                                          struct live_block *old)
 {
-	return block->birth << 16 | block->thread;
-}
-
-static inline enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
-                                           struct live_block *old)
-{
-	struct mtrace_live_line *line = live_only_line(family, address);
-	uint32_t slot = MTRACE_LIVE_SLOTS;
-	if (likely(line && block->size < MTRACE_SLOT_SIZE_HUGE) &&
-	    likely(live_slot_of(line, live_granule(address)) == MTRACE_LIVE_SLOTS))
-		slot = live_empty_slot(line);
-	uint64_t empty = 0;
-	if (unlikely(slot == MTRACE_LIVE_SLOTS) ||
-	    unlikely(!atomic_compare_exchange_strong_explicit(&line->word[slot], &empty, live_word(address, block),
+	uint32_t granule = live_granule(address);
+	uint64_t leaf = live_first_leaf(family, address), vacant = 0;
+	_Atomic uint64_t *empty = NULL;
+	do {
+		struct mtrace_live_line *line = live_line(leaf, granule);
+		if (unlikely(!line) || unlikely(live_slot(line, granule) != NULL))
+			return live_insert_slowly(family, address, block, old);
+		if (likely(!empty))
+			empty = live_empty_slot(line);
+		leaf = live_next_leaf(leaf);
+	} while (leaf);
+	if (unlikely(!empty || block->size >= MTRACE_SLOT_SIZE_HUGE) ||
+	    unlikely(!atomic_compare_exchange_strong_explicit(empty, &vacant, live_word(address, block),
 							      memory_order_release, memory_order_relaxed)))
 		return live_insert_slowly(family, address, block, old);
-	atomic_store_explicit(&line->side[slot], live_side(block), memory_order_relaxed); /* L4 */
+	atomic_store_explicit(live_side_of(empty), block->side, memory_order_relaxed); /* L4 */
 	return LIVE_DONE;
 }
 
 /* false: no such block. */
-static inline bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old)
+static inline __attribute__((always_inline)) bool live_remove(enum mtrace_family family, uintptr_t address,
+                                                              struct live_block *old)
 {
-	struct mtrace_live_line *line = live_only_line(family, address);
-	uint32_t slot = likely(line) ? live_slot_of(line, live_granule(address)) : MTRACE_LIVE_SLOTS;
-	if (unlikely(slot == MTRACE_LIVE_SLOTS))
+	uint32_t granule = live_granule(address);
+	uint64_t leaf = live_first_leaf(family, address);
+	_Atomic uint64_t *slot;
+	do {
+		struct mtrace_live_line *line = live_line(leaf, granule);
+		if (unlikely(!line))
+			return live_remove_slowly(family, address, old);
+		slot = live_slot(line, granule);
+	} while (!slot && (leaf = live_next_leaf(leaf)));
+	uint64_t word = likely(slot) ? atomic_load_explicit(slot, memory_order_relaxed) : 0;
+	if (unlikely(!slot || MTRACE_SLOT_SIZE(word) == MTRACE_SLOT_SIZE_HUGE))
 		return live_remove_slowly(family, address, old);
-	uint64_t word = atomic_load_explicit(&line->word[slot], memory_order_relaxed);
-	if (unlikely(MTRACE_SLOT_SIZE(word) == MTRACE_SLOT_SIZE_HUGE))
-		return live_remove_slowly(family, address, old);
-	uint32_t side = atomic_load_explicit(&line->side[slot], memory_order_relaxed);
-	*old = (struct live_block){.row = MTRACE_SLOT_ROW(word), .birth = MTRACE_SIDE_BIRTH(side),
-				   .thread = MTRACE_SIDE_THREAD(side), .size = MTRACE_SLOT_SIZE(word)};
-	atomic_store_explicit(&line->word[slot], 0, memory_order_release); /* L1 */
+	*old = (struct live_block){.row = MTRACE_SLOT_ROW(word), .size = MTRACE_SLOT_SIZE(word),
+				   .side = atomic_load_explicit(live_side_of(slot), memory_order_relaxed)};
+	atomic_store_explicit(slot, 0, memory_order_release); /* L1 */
 	return true;
 }
 

@@ -4,97 +4,81 @@
 
 #include "plat.h"
 
-/* owner is a tid, 0 nobody. acquire on taking it pairs with the release of slots_release: the last owner is done. */
-struct slot {
-	_Atomic uint32_t owner;
-	uint32_t reserved;
-	void *_Atomic memory;
-};
-
-static struct slot *_Atomic slots;
+/* owners[i]: a tid, 0 nobody; wiped on fork. acquire on taking one pairs with the release of slots_release: the last
+   owner is done with memories[i], which only the owner sets, once. */
+static _Atomic uint32_t *_Atomic owners;
+static void *_Atomic memories[SLOTS_MOST];
 static _Atomic uint64_t mapped_bytes;
 
 bool slots_init(void)
 {
-	if (atomic_load_explicit(&slots, memory_order_acquire)) {
-		atomic_store_explicit(&mapped_bytes, 0, memory_order_relaxed); /* a forked child: wiped */
+	if (atomic_load_explicit(&owners, memory_order_acquire)) /* a forked child */
 		return true;
-	}
-	size_t bytes = SLOTS_MOST * sizeof(struct slot);
-	struct slot *map = plat_map_private(bytes);
+	size_t bytes = SLOTS_MOST * sizeof *owners;
+	void *map = plat_map_private(bytes);
 	if (!map)
 		return false;
 	if (plat_wipe_on_fork(map, bytes)) {
 		plat_unmap(map, bytes);
 		return false;
 	}
-	atomic_store_explicit(&slots, map, memory_order_release);
+	atomic_store_explicit(&owners, map, memory_order_release);
 	return true;
 }
 
-static void *map_memory(size_t bytes)
+static void *memory_of(uint32_t index, size_t bytes)
 {
-	void *memory = plat_map_private(bytes);
-	if (memory && plat_wipe_on_fork(memory, bytes)) {
-		plat_unmap(memory, bytes);
-		return NULL;
-	}
-	if (memory)
-		atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+	void *memory = atomic_load_explicit(&memories[index], memory_order_relaxed);
+	if (memory || !(memory = plat_map_private(bytes)))
+		return memory;
+	atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&memories[index], memory, memory_order_relaxed);
 	return memory;
 }
 
-static void *memory_of(struct slot *slot, size_t bytes)
+static bool take(_Atomic uint32_t *owner, uint32_t from, uint32_t tid)
 {
-	void *memory = atomic_load_explicit(&slot->memory, memory_order_relaxed);
-	if (!memory && (memory = map_memory(bytes)))
-		atomic_store_explicit(&slot->memory, memory, memory_order_relaxed);
-	if (!memory)
-		atomic_store_explicit(&slot->owner, 0, memory_order_release);
-	return memory;
+	return atomic_compare_exchange_strong_explicit(owner, &from, tid, memory_order_acquire, memory_order_relaxed);
 }
 
-static bool take(struct slot *slot, uint32_t from, uint32_t tid)
-{
-	return atomic_compare_exchange_strong_explicit(&slot->owner, &from, tid, memory_order_acquire,
-						       memory_order_relaxed);
-}
-
-static struct slot *take_free(struct slot *all, uint32_t tid)
+static uint32_t take_free(_Atomic uint32_t *all, uint32_t tid)
 {
 	for (uint32_t i = 0; i < SLOTS_MOST; i++)
-		if (!atomic_load_explicit(&all[i].owner, memory_order_relaxed) && take(&all[i], 0, tid))
-			return &all[i];
-	return NULL;
+		if (!atomic_load_explicit(&all[i], memory_order_relaxed) && take(&all[i], 0, tid))
+			return i;
+	return SLOTS_MOST;
 }
 
 /* Threads that ended without a word: raw clones, those that called the exit system call. */
-static struct slot *take_abandoned(struct slot *all, uint32_t pid, uint32_t tid)
+static uint32_t take_abandoned(_Atomic uint32_t *all, uint32_t pid, uint32_t tid)
 {
 	for (uint32_t i = 0; i < SLOTS_MOST; i++) {
-		uint32_t owner = atomic_load_explicit(&all[i].owner, memory_order_relaxed);
+		uint32_t owner = atomic_load_explicit(&all[i], memory_order_relaxed);
 		if ((!owner || owner == tid || !plat_thread_alive(pid, owner)) && take(&all[i], owner, tid))
-			return &all[i];
+			return i;
 	}
-	return NULL;
+	return SLOTS_MOST;
 }
 
 void *slots_claim(uint32_t pid, uint32_t tid, size_t bytes, uint32_t *index)
 {
-	struct slot *all = atomic_load_explicit(&slots, memory_order_acquire);
-	struct slot *slot = all ? take_free(all, tid) : NULL;
-	if (all && !slot)
-		slot = take_abandoned(all, pid, tid);
-	if (!slot)
+	_Atomic uint32_t *all = atomic_load_explicit(&owners, memory_order_acquire);
+	uint32_t i = all ? take_free(all, tid) : SLOTS_MOST;
+	if (all && i == SLOTS_MOST)
+		i = take_abandoned(all, pid, tid);
+	if (i == SLOTS_MOST)
 		return NULL;
-	*index = (uint32_t)(slot - all);
-	return memory_of(slot, bytes);
+	void *memory = memory_of(i, bytes);
+	if (!memory)
+		slots_release(i);
+	*index = i;
+	return memory;
 }
 
 void slots_release(uint32_t index)
 {
-	struct slot *all = atomic_load_explicit(&slots, memory_order_acquire);
-	atomic_store_explicit(&all[index].owner, 0, memory_order_release); /* pairs: take */
+	_Atomic uint32_t *all = atomic_load_explicit(&owners, memory_order_acquire);
+	atomic_store_explicit(&all[index], 0, memory_order_release); /* pairs: take */
 }
 
 uint64_t slots_bytes(void)

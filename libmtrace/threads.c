@@ -72,6 +72,9 @@ static void fill_identity(struct mtrace_thread *t, const struct thread_birth *bi
 	atomic_store_explicit(&t->tid, plat_tid(), memory_order_release); /* last: readers look at tid first */
 }
 
+/* The record of all threads for which there was none: written, never read. */
+static struct mtrace_thread nobody;
+
 /* ---- stack bounds ----------------------------------------------------------------------------------- */
 
 /* The stack ends below the thread control block; the main thread's ends where the kernel put its arguments. Without a
@@ -96,7 +99,7 @@ __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, co
 	find_stack(self, birth);
 	self->tick_interval = 1;
 	uint32_t id = new_identity();
-	self->record = id ? thread_at(id) : NULL;
+	self->record = id ? thread_at(id) : &nobody;
 	self->id = id;
 	if (id)
 		fill_identity(self->record, birth);
@@ -107,7 +110,7 @@ __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, co
 bool threads_note_end(struct thread_state *self)
 {
 	struct mtrace_thread *t = self->record;
-	if (!t || atomic_load_explicit(&t->ended, memory_order_relaxed))
+	if (atomic_load_explicit(&t->ended, memory_order_relaxed))
 		return false;
 	atomic_store_explicit(&t->end_tick, self->tick, memory_order_relaxed);
 	atomic_store_explicit(&t->ended, 1, memory_order_release);
@@ -150,7 +153,7 @@ void threads_look_at_clock(struct thread_state *self)
 	self->tick_interval = same ? doubled : 1;
 	self->events_left = self->tick_interval;
 	self->tick = tick;
-	self->birth = birth_of(tick);
+	self->side = birth_of(tick) << 16 | self->id;
 	if (tick > atomic_load_explicit(&segment.hot->tick, memory_order_relaxed))
 		atomic_store_explicit(&segment.hot->tick, tick, memory_order_relaxed);
 }

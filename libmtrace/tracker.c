@@ -66,7 +66,7 @@ static void mend_workspace(struct workspace *work)
 	counts_settle(&work->tallies);
 }
 
-/* A slot brings its last thread's tallies and children, which stay true, and a memo of another stack. */
+/* A slot brings its last thread's tallies and children, which stay true in one process, and a memo of another stack. */
 static struct workspace *claim_workspace(void)
 {
 	uint32_t index, epoch = atomic_load_explicit(&owner_page->generation, memory_order_relaxed);
@@ -74,8 +74,11 @@ static struct workspace *claim_workspace(void)
 	if (!work)
 		return NULL;
 	work->slot = index;
-	if (work->epoch != epoch)
+	if (work->epoch != epoch) { /* new, or of the process that forked this one: its ids are another segment's */
+		if (work->epoch)
+			memset(&work->children, 0, sizeof work->children);
 		counts_prepare(&work->tallies, index);
+	}
 	work->epoch = epoch;
 	mend_workspace(work);
 	return work;
@@ -110,8 +113,7 @@ static inline struct thread_state *enter(void)
 		judge_nesting(self, here);
 	if (likely(self->nested++ == 0))
 		self->entered = here;
-	if (likely(self->record))
-		atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
+	atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
 	threads_tick(self);
 	return self;
 }
@@ -119,8 +121,7 @@ static inline struct thread_state *enter(void)
 static inline void leave(struct thread_state *self)
 {
 	self->nested--;
-	if (likely(self->record))
-		atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
+	atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
 }
 
 static inline struct workspace *workspace_of(const struct thread_state *self)
@@ -319,28 +320,37 @@ static __attribute__((noinline)) uint32_t capture_otherwise(struct thread_state 
 	return capture_plainly(self, kind, at);
 }
 
+static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind,
+							  const struct unwind_start *at)
+{
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct workspace *work = self->work;
+	uint32_t kept = memo_walk(&work->memo, at, &bounds);
+	if (unlikely(kept == MEMO_CANNOT))
+		return capture_otherwise(self, kind, at);
+	if (kept == work->count && kept == work->memo.count && work->kind == kind)
+		return work->row;
+	return row_of_memo(work, kind, kept);
+}
+
 static inline uint32_t capture(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at)
 {
 	struct workspace *work = workspace_of(self);
 	if (unlikely(!work || walk_by != WALK_MEMO))
 		return capture_otherwise(self, kind, at);
-	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
-	uint32_t kept = memo_walk(&work->memo, at, &bounds);
-	if (likely(kept == work->count && kept == work->memo.count && work->kind == kind))
+	if (likely(work->kind == kind) && memo_holds(&work->memo, at) && likely(work->count == work->memo.count))
 		return work->row;
-	if (unlikely(kept == MEMO_CANNOT))
-		return capture_otherwise(self, kind, at);
-	return row_of_memo(work, kind, kept);
+	return capture_changed(self, kind, at);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
 static struct live_block new_block(const struct thread_state *self, uint32_t row, size_t size)
 {
-	return (struct live_block){.row = row, .birth = self->birth, .thread = self->id, .size = size};
+	return (struct live_block){.row = row, .side = self->side, .size = size};
 }
 
-static void record_freed(struct thread_state *self, enum mtrace_family family, const struct live_block *old)
+static inline __attribute__((always_inline)) void record_freed(struct thread_state *self, enum mtrace_family family, const struct live_block *old)
 {
 	counts_freed(tallies_of(self), old->row, old->size);
 	if (family == MTRACE_FAMILY_MALLOC)
@@ -354,7 +364,8 @@ static __attribute__((cold, noinline)) void record_unknown_free(const struct thr
 	segment_count(segment.header->forked ? MTRACE_COUNTER_inherited_frees : MTRACE_COUNTER_unknown_frees);
 }
 
-static void record_block(struct thread_state *self, enum mtrace_family family, uintptr_t p, const struct live_block *block)
+static inline __attribute__((always_inline)) void record_block(struct thread_state *self, enum mtrace_family family,
+							       uintptr_t p, const struct live_block *block)
 {
 	struct live_block old;
 	enum live_result result = live_insert(family, p, block, &old);
@@ -371,7 +382,7 @@ static void record_block(struct thread_state *self, enum mtrace_family family, u
 	}
 }
 
-static void record_allocation(enum mtrace_kind kind, enum mtrace_family family, const void *p, size_t size,
+static inline __attribute__((always_inline)) void record_allocation(enum mtrace_kind kind, enum mtrace_family family, const void *p, size_t size,
 			      const struct unwind_start *at)
 {
 	struct thread_state *self = enter();
@@ -381,7 +392,7 @@ static void record_allocation(enum mtrace_kind kind, enum mtrace_family family, 
 	leave(self);
 }
 
-static void record_free(enum mtrace_family family, const void *p)
+static inline __attribute__((always_inline)) void record_free(enum mtrace_family family, const void *p)
 {
 	struct thread_state *self = enter();
 	struct live_block old;
@@ -554,7 +565,7 @@ void tracker_thread_ended(void)
 {
 	struct thread_state *self = enter();
 	struct mtrace_thread *t = self->record;
-	uint32_t row = t ? atomic_load_explicit(&t->row, memory_order_relaxed) : 0;
+	uint32_t row = atomic_load_explicit(&t->row, memory_order_relaxed);
 	if (threads_note_end(self) && row)
 		counts_freed(tallies_of(self), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);

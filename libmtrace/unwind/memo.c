@@ -16,27 +16,15 @@ struct rewalk {
 
 /* ---- frames that stand ---------------------------------------------------------------------------------- */
 
-static inline bool arrives_again(const struct memo_frame *f, uintptr_t word)
-{
-	return word == memo_pc(f) && f->arrived && word_at(f->sp - f->arrived) == f->fp;
-}
-
-/* The outermost frame that the words still lead to from frames[i] (M1). Inside out: a word is read only when all that
-   led to it agreed. */
-static inline __attribute__((always_inline)) uint32_t follow_words(const struct memo_frame *frames, uint32_t i)
-{
-	for (const struct memo_frame *f = frames + i; i > 0; i--) {
-		uintptr_t word = word_at((--f)->sp - ARCH_WORD);
-		if (unlikely(word != f->check) && !arrives_again(f, word))
-			break;
-	}
-	return i;
-}
-
 static inline bool is_at(const struct memo_frame *f, const struct unwind_start *at, bool exact)
 {
 	return f->sp == at->sp && memo_pc(f) == at->pc && !(f->flags & MEMO_INTERRUPTED) == !exact &&
-	       (!(f->flags & MEMO_NEED_FP) || f->fp == at->fp);
+	       (likely(!(f->flags & MEMO_NEED_FP)) || f->fp == at->fp);
+}
+
+static inline bool saves_fp(const struct memo_frame *f)
+{
+	return rule_slot(f->rule) != RULE_NOT_SAVED;
 }
 
 /* Frame registers that nothing compared may be another walk's: frames[from .. to) get the true ones, from the innermost
@@ -46,9 +34,8 @@ static void refresh_fps(struct memo_frame *frames, uint32_t from, uint32_t to, u
 	frames[to - 1].fp = fp;
 	for (uint32_t i = to - 1; i-- > from;) {
 		const struct memo_frame *inner = &frames[i + 1];
-		if (inner->flags & MEMO_UNUSUAL)
-			continue;
-		frames[i].fp = inner->slot ? word_at(frames[i].sp - inner->slot) : inner->fp;
+		if (!(inner->flags & MEMO_UNUSUAL))
+			frames[i].fp = saves_fp(inner) ? word_at(frames[i].sp - rule_slot(inner->rule)) : inner->fp;
 	}
 }
 
@@ -59,65 +46,57 @@ static inline uintptr_t reach_of(const struct memory *memory, uintptr_t sp)
 	return likely(sp >= memory->low && sp < memory->stack.high) ? memory->stack.high : memory_reach(memory, sp);
 }
 
-static __attribute__((noinline)) void step_unusual(struct rewalk *r, struct memo_frame *f, uint32_t rule)
+/* The word of the rule at w->at, tag in its lower half. */
+static inline uint64_t rule_here(const struct walk *w)
 {
-	r->last = (struct unwind_frame){r->w.at.pc, f->tag, r->w.exact};
-	r->w.exact = 0;
-	walk_step_unusual(&r->w, rule);
-	f->tag = r->last.tag;
-	f->flags |= MEMO_UNUSUAL | MEMO_USES_FP | (r->last.exact ? MEMO_EXACT : 0);
-	r->end_kind = rule_kind(rule);
-}
-
-/* One step from r->w.at; returns the frame that it is from. */
-static inline __attribute__((always_inline)) struct memo_frame step(struct rewalk *r)
-{
-	struct walk *w = &r->w;
-	struct memo_frame f = {.sp = w->at.sp, .check = w->at.pc, .fp = w->at.fp,
-			       .flags = unlikely(w->exact) ? MEMO_EXACT | MEMO_INTERRUPTED : 0};
 	uint64_t word = 0;
 	if (likely(!w->exact))
 		word = rules_read(rules_place(&w->rules, w->at.pc), rules_key(&w->rules, w->at.pc, 0));
-	if (unlikely(!word))
-		word = rules_fetch(&w->rules, w->at.pc, w->exact);
-	uint32_t rule = rules_rule(word);
-	f.tag = rules_tag(word);
-	if (likely(rule_is_plain(rule)) && likely(step_plain(word, &w->at, reach_of(&w->memory, w->at.sp)))) {
-		uintptr_t slot = rule_slot(rule);
-		f.slot = (uint16_t)(slot == RULE_NOT_SAVED ? 0 : slot);
-		f.flags |= rule_kind(rule) == RULE_FP ? MEMO_USES_FP : 0;
-		w->exact = 0;
-		if (unlikely(w->at.pc == 0)) {
-			w->state = UNWIND_WHOLE;
-			r->end_kind = RULE_SP;
-		}
-		return f;
-	}
-	step_unusual(r, &f, rule);
-	return f;
+	return likely(word) ? word : rules_fetch(&w->rules, w->at.pc, w->exact);
 }
 
-static bool push(struct rewalk *r, const struct memo_frame *f)
+/* One step from r->w.at by whatever rule; *f becomes the frame that it is from. */
+static __attribute__((noinline)) void step(struct rewalk *r, struct memo_frame *f)
 {
-	if (unlikely(r->walked == UNWIND_MAX_DEPTH)) {
-		r->w.state = UNWIND_TOO_DEEP;
-		return false;
+	struct walk *w = &r->w;
+	uint64_t word = rule_here(w);
+	uint32_t rule = rules_rule(word);
+	*f = (struct memo_frame){.sp = w->at.sp, .check = w->at.pc, .fp = w->at.fp, .tag = rules_tag(word), .rule = rule,
+				 .flags = w->exact ? MEMO_EXACT | MEMO_INTERRUPTED : 0};
+	r->end_kind = rule_kind(rule);
+	if (rule_is_plain(rule) && step_plain(word, &w->at, reach_of(&w->memory, w->at.sp))) {
+		w->exact = 0;
+		if (w->at.pc == 0)
+			w->state = UNWIND_WHOLE;
+		return;
 	}
-	r->m->walked[r->walked++] = *f;
-	return true;
+	r->last = (struct unwind_frame){w->at.pc, f->tag, w->exact};
+	w->exact = 0;
+	walk_step_unusual(w, rule);
+	f->tag = r->last.tag;
+	f->flags |= MEMO_UNUSUAL | (r->last.exact ? MEMO_EXACT : 0);
+}
+
+/* Room for one frame more; NULL: the stack is deeper than that. */
+static struct memo_frame *push(struct rewalk *r)
+{
+	if (likely(r->walked < UNWIND_MAX_DEPTH))
+		return &r->m->walked[r->walked++];
+	r->w.state = UNWIND_TOO_DEEP;
+	return NULL;
 }
 
 /* frames[from .. to) do not lead to what is outside them any more: they are part of the new walk. */
-static bool move_to_walked(struct rewalk *r, uint32_t from, uint32_t to)
+static void move_to_walked(struct rewalk *r, uint32_t from, uint32_t to)
 {
 	for (uint32_t i = to; i-- > from;) {
-		struct memo_frame f = r->m->frames[i];
-		f.check = memo_pc(&f);
-		f.note = 0;
-		if (!push(r, &f))
-			return false;
+		struct memo_frame *f = push(r);
+		if (!f)
+			return;
+		*f = r->m->frames[i];
+		f->check = memo_pc(f);
+		f->note = 0;
 	}
-	return true;
 }
 
 /* The walk is at frames[r->met - 1]. true: the words lead from there to the end. false: they lead to r->w.at, which no
@@ -128,13 +107,14 @@ static bool follow(struct rewalk *r)
 	uint32_t met = r->met, i = met - 1;
 	uintptr_t fp = r->w.at.fp;
 	for (;;) {
-		i = follow_words(frames, i);
+		i = memo_follow_words(frames, i);
 		if (i == 0)
 			return true;
 		refresh_fps(frames, i, met, fp);
 		r->w.at = (struct unwind_start){memo_pc(&frames[i]), frames[i].sp, frames[i].fp};
 		r->w.exact = (frames[i].flags & MEMO_INTERRUPTED) != 0;
-		(void)step(r);
+		struct memo_frame again;
+		step(r, &again);
 		if (r->w.state != WALK_GOES_ON || !is_at(&frames[i - 1], &r->w.at, r->w.exact))
 			break;
 		frames[--i].fp = r->w.at.fp; /* it arrived as before, by words that are not compared */
@@ -153,56 +133,85 @@ static inline bool meets(struct rewalk *r)
 	return r->met && is_at(&frames[r->met - 1], &r->w.at, r->w.exact);
 }
 
+/* Plain steps in a row, in registers, until one that is not, or the memo is met. */
+static inline __attribute__((always_inline)) void step_plainly(struct rewalk *r)
+{
+	struct unwind_start at = r->w.at;
+	const struct rules_view rules = r->w.rules;
+	struct memo_frame *to = r->m->walked + r->walked, *const full = r->m->walked + UNWIND_MAX_DEPTH;
+	const struct memo_frame *const frames = r->m->frames, *met = frames + r->met;
+	uintptr_t reach = reach_of(&r->w.memory, at.sp);
+	while (likely(to != full)) {
+		while (met != frames && met[-1].sp < at.sp)
+			met--;
+		if (met != frames && is_at(met - 1, &at, 0))
+			break;
+		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
+		*to = (struct memo_frame){.sp = at.sp, .check = at.pc, .fp = at.fp, .tag = rules_tag(word), .rule = rules_rule(word)};
+		if (unlikely(!word || !rule_is_plain(rules_rule(word))) || unlikely(!step_plain(word, &at, reach)))
+			break;
+		if (unlikely(at.pc == 0)) {
+			at = (struct unwind_start){to->check, to->sp, to->fp};
+			break;
+		}
+		to++;
+	}
+	r->w.at = at;
+	r->met = (uint32_t)(met - frames);
+	r->walked = (uint32_t)(to - r->m->walked);
+}
+
 /* Until the end, or until all that is outside is the memo's: true. */
 static bool walk_until_met(struct rewalk *r)
 {
 	while (r->w.state == WALK_GOES_ON) {
+		if (likely(!r->w.exact))
+			step_plainly(r);
 		if (meets(r)) {
-			if (follow(r))
+			if (likely(follow(r)))
 				return true;
 			continue;
 		}
-		struct memo_frame f = step(r);
-		if (!push(r, &f))
-			break;
+		struct memo_frame *f = push(r);
+		if (f)
+			step(r, f);
 	}
 	return false;
 }
 
 /* ---- keeping ---------------------------------------------------------------------------------------- */
 
-/* What the frame inside, f, means for arriving at the frame outside it (M2). */
-static void link_frames(struct memo_frame *outer, struct memo_frame *f)
+/* What the frame inside, f, means for arriving at the frame outside it, and that one's needs for f (M2). */
+static inline void link_frames(struct memo_frame *outer, struct memo_frame *f)
 {
-	bool outer_needs = outer->flags & MEMO_NEED_FP;
-	outer->arrived = outer_needs ? f->slot : 0;
-	bool flagged = (f->flags & MEMO_UNUSUAL) || outer->arrived;
-	if (f->flags & MEMO_UNUSUAL)
-		outer->arrived = 0;
-	outer->check = memo_pc(outer) | (flagged ? MEMO_FLAGGED : 0);
-	if (outer_needs && !f->slot)
-		f->flags |= MEMO_NEED_FP;
+	uint32_t needs = outer->flags & MEMO_NEED_FP, flagged = f->flags & MEMO_UNUSUAL;
+	outer->flags &= ~(uint32_t)MEMO_LOADS_FP;
+	if (unlikely(needs) && !flagged) {
+		flagged = saves_fp(f);
+		outer->flags |= flagged ? MEMO_LOADS_FP : 0;
+		f->flags |= flagged ? 0 : MEMO_NEED_FP;
+	}
+	outer->check = memo_pc(outer) | (unlikely(flagged) ? MEMO_FLAGGED : 0);
 }
 
 /* Puts the walked frames inside the `kept` ones. false: the walk did not go outwards all the way (M3). */
-static bool keep(struct rewalk *r, uint32_t kept)
+static inline bool keep(struct rewalk *r, uint32_t kept)
 {
 	struct memo *m = r->m;
 	struct memo_frame *to = m->frames + kept;
+	const struct memo_frame *from = m->walked + r->walked;
 	bool outwards = true;
-	for (uint32_t i = r->walked; i-- > 0; to++) {
-		*to = m->walked[i];
-		to->arrived = 0;
-		to->flags &= ~(uint32_t)MEMO_NEED_FP;
-		to->flags |= to->flags & MEMO_USES_FP ? MEMO_NEED_FP : 0;
-		if (likely(to > m->frames)) {
-			link_frames(to - 1, to);
+	for (; from != m->walked; to++) {
+		*to = *--from;
+		to->flags &= MEMO_EXACT | MEMO_INTERRUPTED | MEMO_UNUSUAL;
+		to->flags |= unlikely((to->flags & MEMO_UNUSUAL) || rule_kind(to->rule) == RULE_FP) ? MEMO_NEED_FP : 0;
+		if (likely(to != m->frames)) {
 			outwards &= to[-1].sp > to->sp;
+			link_frames(to - 1, to);
 		}
 	}
 	m->count = kept + r->walked;
 	to[-1].check = memo_pc(to - 1); /* the innermost: nothing arrives there */
-	to[-1].arrived = 0;
 	return outwards && m->frames[0].sp <= r->w.memory.stack.high;
 }
 
@@ -210,7 +219,7 @@ static bool rewalk_from(struct rewalk *r, const struct unwind_start *start, cons
 {
 	r->w.at = *start;
 	r->w.exact = 0;
-	r->w.state = start->pc ? WALK_GOES_ON : UNWIND_WHOLE;
+	r->w.state = likely(start->pc) ? WALK_GOES_ON : UNWIND_WHOLE;
 	r->w.frames = &r->last;
 	r->w.depth = r->w.keep = 1;
 	memory_init(&r->w.memory, bounds, start->sp);
@@ -263,10 +272,10 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 		return MEMO_CANNOT;
 	if (unlikely(m->generation != rules.epoch))
 		m->count = 0;
+	if (m->count && unlikely(m->end != UNWIND_WHOLE) && !end_stands(m, &rules))
+		m->count = 0;
 	uint32_t count = m->count;
-	if (likely(count) && unlikely(m->end != UNWIND_WHOLE) && !end_stands(m, &rules))
-		count = m->count = 0;
-	if (likely(count && is_at(&m->frames[count - 1], start, 0)) && likely(follow_words(m->frames, count - 1) == 0))
+	if (count && is_at(&m->frames[count - 1], start, 0) && memo_follow_words(m->frames, count - 1) == 0)
 		return count;
 	return rewalk(m, start, bounds, &rules);
 }

@@ -26,26 +26,28 @@
 
 #include <stdint.h>
 
+#include "plat.h"
+#include "unwind/arch.h"
+#include "unwind/rules.h"
 #include "unwind/unwind.h"
 
 struct memo_frame {
 	uintptr_t sp;
-	uintptr_t check;   /* the pc; the top bit is set when arriving here takes more than the return address */
+	uintptr_t check; /* the pc; the top bit is set when arriving here takes more than the return address */
 	uintptr_t fp;
-	uint32_t tag;      /* as in struct unwind_frame */
-	uint32_t note;     /* the caller's own number; 0 when the frame is new */
-	uint16_t slot;     /* this frame's rule has the caller's frame register at CFA - slot; 0: it is left alone */
-	uint16_t arrived;  /* the slot of the frame inside, when this frame's fp matters; 0: nothing to compare */
+	uint32_t tag;    /* as in struct unwind_frame */
+	uint32_t note;   /* the caller's own number; 0 when the frame is new */
+	uint32_t rule;   /* of this frame: what its step outwards reads */
 	uint32_t flags;
 };
-_Static_assert(sizeof(struct memo_frame) == 40, "two and a half to the cache line pair");
+_Static_assert(sizeof(struct memo_frame) == 40, "five words");
 
 enum {
-	MEMO_EXACT = 1,     /* the pc is the instruction itself: interrupted by a signal, or its trampoline */
-	MEMO_USES_FP = 2,   /* its rule needs the frame register */
-	MEMO_UNUSUAL = 4,   /* its step read other words: it is taken anew each time */
-	MEMO_NEED_FP = 8,   /* M2 */
-	MEMO_INTERRUPTED = 16 /* its rule was looked up for the pc itself */
+	MEMO_EXACT = 1,       /* the pc is the instruction itself: interrupted by a signal, or its trampoline */
+	MEMO_INTERRUPTED = 2, /* its rule was looked up for the pc itself */
+	MEMO_UNUSUAL = 4,     /* its step read other words: it is taken anew each time */
+	MEMO_NEED_FP = 8,     /* M2 */
+	MEMO_LOADS_FP = 16    /* its fp matters, and is what the rule of the frame inside loads: compared on arrival */
 };
 
 #define MEMO_FLAGGED ((uintptr_t)1 << 63) /* no return address has this bit */
@@ -76,5 +78,49 @@ static inline void memo_forget(struct memo *m)
    Returns how many of the outermost frames, and `end`, are the last walk's, with their notes; m->count: all.
    MEMO_CANNOT: not on the thread's own stack, or other registers are needed: use unwind_walk. */
 uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds);
+
+/* ---- the same stack again, in line ---- */
+
+/* 0 when the word that led to f is the one that did; f is flagged: never 0. */
+static inline uintptr_t memo_differs(const struct memo_frame *f)
+{
+	return word_at(f->sp - ARCH_WORD) ^ f->check;
+}
+
+/* f is where the frame inside it, f[1], leads to, by a word that differs from f->check: does it all the same? */
+static inline bool memo_arrives_again(const struct memo_frame *f)
+{
+	return word_at(f->sp - ARCH_WORD) == memo_pc(f) && (f->flags & MEMO_LOADS_FP) &&
+	       word_at(f->sp - rule_slot(f[1].rule)) == f->fp;
+}
+
+/* The outermost frame that the words still lead to from frames[i] (M1). All of them lie on the running thread's own
+   stack (M3), so looking at four at once reads nothing that may not be there. */
+static inline __attribute__((always_inline)) uint32_t memo_follow_words(const struct memo_frame *frames, uint32_t i)
+{
+	for (;;) {
+		const struct memo_frame *f = frames + i;
+		for (; i >= 4 && likely(!(memo_differs(f - 1) | memo_differs(f - 2) | memo_differs(f - 3) |
+					  memo_differs(f - 4))); i -= 4)
+			f -= 4;
+		while (i > 0 && likely(!memo_differs(f - 1))) {
+			f--;
+			i--;
+		}
+		if (i == 0 || !memo_arrives_again(f - 1))
+			return i;
+		i--;
+	}
+}
+
+/* Is the stack, all of it, the one that is kept? Then it is so without a walk. */
+static inline bool memo_holds(const struct memo *m, const struct unwind_start *start)
+{
+	uint32_t innermost = m->count - 1;
+	const struct memo_frame *f = &m->frames[innermost];
+	return likely(m->generation == rules_epoch() && m->count && m->end == UNWIND_WHOLE) && f->sp == start->sp &&
+	       f->check == start->pc && (likely(!(f->flags & MEMO_NEED_FP)) || f->fp == start->fp) &&
+	       likely(memo_follow_words(m->frames, innermost) == 0);
+}
 
 #endif

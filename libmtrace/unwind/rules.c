@@ -9,7 +9,7 @@
 #define GENERATIONS 0x10000u
 
 static struct rules_entry *_Atomic rules_map;
-static _Atomic uint32_t rules_generation = 1; /* never 0 in the low 16 bits: a wiped entry has generation 0 */
+_Atomic uint32_t rules_generation = 1; /* never 0 in the low 16 bits: a wiped entry has generation 0 */
 static _Atomic uint32_t rules_victim;         /* which of a full line goes next */
 
 bool rules_init(void)
@@ -31,7 +31,7 @@ struct rules_view rules_view(void)
 {
 	struct rules_view view;
 	view.map = atomic_load_explicit(&rules_map, memory_order_acquire); /* pairs: rules_init */
-	view.epoch = atomic_load_explicit(&rules_generation, memory_order_acquire); /* R2 */
+	view.epoch = rules_epoch();
 	view.generation = view.epoch % GENERATIONS;
 	return view;
 }
@@ -164,7 +164,7 @@ static bool is_made_bottom(const struct plat_object *object, uintptr_t pc)
 {
 	struct cfi_tables tables;
 	struct cfi_row row;
-	struct cfi_span code;
+	struct cfi_span code = {0, 0};
 	if (row_in(object, pc, &tables, &row) != CFI_FOUND || row.function != pc)
 		return false;
 	return !plat_object_span(object, pc - 1, &code.low, &code.high) || !arch_follows_call(&code, pc);

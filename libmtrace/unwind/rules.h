@@ -52,6 +52,13 @@ struct rules_view {
 	uint64_t epoch;      /* the same, not cut; never 0 */
 };
 
+extern _Atomic uint32_t rules_generation; /* never 0 */
+
+static inline uint64_t rules_epoch(void)
+{
+	return atomic_load_explicit(&rules_generation, memory_order_acquire); /* R2 */
+}
+
 bool rules_init(void);
 struct rules_view rules_view(void);
 void rules_forget(void);

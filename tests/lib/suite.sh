@@ -113,7 +113,7 @@ query() {
 
 # segment_of PID: the newest segment of that pid in $segments.
 segment_of() {
-	find "$segments" -name "mtrace.$1.*" | sort -t. -k4n | tail -1
+	find "$segments" -name "mtrace.$1.*" | sort -V | tail -1
 }
 
 clear_segments() {

@@ -15,7 +15,7 @@ static void setup(void)
 
 static struct live_block block_of(uint32_t row, uint64_t size)
 {
-	return (struct live_block){.row = row, .size = size, .birth = 77, .thread = 5};
+	return (struct live_block){.row = row, .size = size, .side = live_side(77, 5)};
 }
 
 static void expect_removed(uintptr_t address, uint32_t row, uint64_t size)
@@ -33,8 +33,7 @@ START_TEST(a_block_comes_back_whole)
 	ck_assert(live_remove(MALLOC, 0x7f0000001230, &old));
 	ck_assert_uint_eq(old.row, 9);
 	ck_assert_uint_eq(old.size, 123);
-	ck_assert_uint_eq(old.birth, 77);
-	ck_assert_uint_eq(old.thread, 5);
+	ck_assert_uint_eq(old.side, live_side(77, 5));
 	ck_assert(!live_remove(MALLOC, 0x7f0000001230, &old));
 }
 END_TEST
@@ -111,14 +110,14 @@ START_TEST(a_cancelled_move_leaves_all_as_it_was)
 	live_cancel_move(&move, 9);
 	ck_assert(live_remove(MALLOC, 0x2000, &old));
 	ck_assert_uint_eq(old.size, 30);
-	ck_assert_uint_eq(old.thread, 5);
+	ck_assert_uint_eq(MTRACE_SIDE_THREAD(old.side), 5);
 }
 END_TEST
 
 /* Another thread got the address while we moved away from it, and is moving an equal block by now. */
 START_TEST(a_move_ends_only_its_own_block)
 {
-	struct live_block block = block_of(3, 30), theirs = {.row = 3, .size = 30, .birth = 1, .thread = 6}, old;
+	struct live_block block = block_of(3, 30), theirs = {.row = 3, .size = 30, .side = live_side(1, 6)}, old;
 	struct live_move ours, their_move;
 	live_insert(MALLOC, 0x2000, &block, &old);
 	live_begin_move(MALLOC, 0x2000, 5, &ours);
@@ -134,8 +133,7 @@ static void expect_same(const struct live_block *a, const struct live_block *b)
 {
 	ck_assert_uint_eq(a->row, b->row);
 	ck_assert_uint_eq(a->size, b->size);
-	ck_assert_uint_eq(a->birth, b->birth);
-	ck_assert_uint_eq(a->thread, b->thread);
+	ck_assert_uint_eq(a->side, b->side);
 }
 
 /* Random operations on addresses that crowd a few pages, against a plain array. */
@@ -155,7 +153,7 @@ START_TEST(random_operations_match_a_reference)
 		} else {
 			uint64_t size = room_random(&state) % 64 ? room_random(&state) % 5000 : room_random(&state) >> 20;
 			reference[place] = (struct live_block){.row = (uint32_t)(room_random(&state) % 1000000 + 1),
-							       .size = size, .birth = (uint32_t)(state & 0xffff), .thread = 3};
+							       .size = size, .side = live_side((uint32_t)(state & 0xffff), 3)};
 			ck_assert_int_eq(live_insert(MALLOC, address, &reference[place], &old), LIVE_DONE);
 		}
 	}
@@ -171,7 +169,7 @@ static void *hammer(void *argument)
 	struct live_block old;
 	for (int repeat = 0; repeat < REPEATS; repeat++) {
 		for (uintptr_t i = 0; i < EACH; i++) {
-			struct live_block block = {.row = (uint32_t)(lane + 1), .size = i, .thread = (uint32_t)lane};
+			struct live_block block = {.row = (uint32_t)(lane + 1), .size = i, .side = live_side(0, (uint32_t)lane)};
 			if (live_insert(MALLOC, 0x7f0000000000 + (i * THREADS + lane) * 32, &block, &old) != LIVE_DONE)
 				return "insert";
 		}

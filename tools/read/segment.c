@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "read/read.h"
@@ -96,10 +97,21 @@ static void fill(struct segment *s)
 	segment_copy_free(s);
 }
 
+/* A process takes a millisecond or so to make its segment: worth waiting for, half a second at most. */
+static int copy_ready_head(struct segment *s)
+{
+	for (int looks = 0;; looks++) {
+		int code = segment_copy_head(s);
+		if (code != 0 || !s->alive || looks == 50 || segment_header(s)->state != MTRACE_STATE_CREATING)
+			return code;
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+}
+
 int read_segment_fd(int fd, const char *path, struct profile *profile, bool *alive, struct read_error *error)
 {
 	struct segment s = {.fd = fd, .path = path, .profile = profile, .alive = is_locked(fd)};
-	int code = segment_copy_head(&s);
+	int code = copy_ready_head(&s);
 	if (code == -ENODATA)
 		return refuse(error, code, path, "cut short: not even the header of a segment is whole");
 	if (code != 0)
