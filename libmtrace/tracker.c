@@ -243,16 +243,23 @@ static __attribute__((noinline)) uint32_t capture_deep(struct thread_state *self
 						       const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_MOST];
-	return capture_with(self, kind, at, frames, options.depth < DEPTH_MOST ? options.depth : DEPTH_MOST);
+	return capture_with(self, kind, at, frames, options.depth);
 }
 
-static __attribute__((noinline)) uint32_t capture_plainly(struct thread_state *self, enum mtrace_kind kind,
-							  const struct unwind_start *at)
+static __attribute__((noinline)) uint32_t capture_usual(struct thread_state *self, enum mtrace_kind kind,
+							const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_USUAL];
-	if (unlikely(options.depth > DEPTH_USUAL))
-		return capture_deep(self, kind, at);
 	return capture_with(self, kind, at, frames, options.depth);
+}
+
+/* Frames go where the memo would have put them; on the host's stack only where there is no workspace to use. */
+static uint32_t capture_plainly(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at)
+{
+	struct workspace *work = workspace_of(self);
+	if (likely(work))
+		return capture_with(self, kind, at, work->memo.plain, options.depth);
+	return options.depth > DEPTH_USUAL ? capture_deep(self, kind, at) : capture_usual(self, kind, at);
 }
 
 /* ---- from the memo to a row ------------------------------------------------------------------------------ */

@@ -1,6 +1,10 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
 #   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh)
-#   bench  tracked against untracked, and heaptrack beside us: BENCH_PAIRS=5, BENCH_SECONDS=900; writes tests/bench/RESULTS.md
+#   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
+#          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
+#          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
+#   differential  ten million stacks of real programs, walked by our rules, the memo and libunwind: DIFFERENTIAL_STACKS=N;
+#          writes tests/bench/DIFFERENTIAL.md; part of soak
 #   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some
 
 SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so
@@ -23,8 +27,14 @@ sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-
 soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
 
-bench: all $(BENCH_PROGRAMS)
-	@BUILD=$(BUILD) tests/bench/bench.py
+bench:
+	@BUILD=$(BUILD) tests/deps.sh bench
+	@$(MAKE) --no-print-directory -j2 all $(BENCH_PROGRAMS)
+	@BUILD=$(BUILD) tests/bench/bench.py $(BENCH_ARGS)
+
+.PHONY: bench-page
+bench-page:
+	@BUILD=$(BUILD) tests/bench/bench.py --page $(BENCH_ARGS)
 
 # ---- fuzz: built with clang, apart from everything else -----------------------------------------------------
 FUZZ_CC := $(BUILD)/fuzz
@@ -63,3 +73,5 @@ fuzz:
 .PHONY: fuzz-built
 fuzz-built: all $(VICTIMS) $(FUZZ_TARGETS)
 	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/fuzz.sh | $(sum_up)
+
+-include tests/oracle/oracle.mk

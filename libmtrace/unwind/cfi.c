@@ -8,7 +8,7 @@
 
 #define SCAN_ENTRIES (1u << 20)  /* of .eh_frame, when there is no sorted table: libxul has 400 000 */
 #define PROGRAM_BYTES (1u << 16) /* of instructions of one function; the largest seen has 9 000 */
-#define REMEMBERED_ROWS 8u       /* compilers nest one deep */
+#define REMEMBERED_ROWS 3u       /* of 184 bytes, on a stack that may be small; compilers nest one deep (in 290 000) */
 
 enum encoding {
 	PE_ABSPTR = 0x00, PE_ULEB = 0x01, PE_UDATA2 = 0x02, PE_UDATA4 = 0x03, PE_UDATA8 = 0x04,

@@ -63,4 +63,7 @@ struct bytes cfi_block(const struct cfi_tables *tables, uintptr_t block);
 /* The packed rule of the fast walk for a row (architecture's own file); RULE_FULL when it does not fit one. */
 uint32_t rule_from_row(const struct cfi_tables *tables, const struct cfi_row *row);
 
+/* May the instruction that ends at pc be a call? Reads [code->low, pc) only. (Architecture's own file.) */
+bool arch_follows_call(const struct cfi_span *code, uintptr_t pc);
+
 #endif

@@ -57,7 +57,10 @@ struct memo {
 	uint32_t end;        /* enum unwind_end */
 	uint64_t generation; /* of the rules; 0: nothing is kept */
 	struct memo_frame frames[UNWIND_MAX_DEPTH];
-	struct memo_frame walked[UNWIND_MAX_DEPTH]; /* of the walk under way, innermost first */
+	union {
+		struct memo_frame walked[UNWIND_MAX_DEPTH]; /* of the walk under way, innermost first */
+		struct unwind_frame plain[UNWIND_MAX_DEPTH]; /* the caller's, for a walk that the memo cannot do */
+	};
 };
 
 static inline uintptr_t memo_pc(const struct memo_frame *f)

@@ -65,4 +65,19 @@ uint32_t rule_from_row(const struct cfi_tables *tables, const struct cfi_row *ro
 		return RULE_FULL;
 	return row->cfa_block ? realigned(tables, row) : plain(row);
 }
+
+/* e8 with 4 bytes; ff /2 with a ModRM byte and up to 5 more. (A prefix before it changes nothing here.) */
+bool arch_follows_call(const struct cfi_span *code, uintptr_t pc)
+{
+	enum { DIRECT = 5, INDIRECT_LEAST = 2, INDIRECT_MOST = 7 };
+	const uint8_t *end = (const uint8_t *)pc;
+	uintptr_t there = pc - code->low;
+	if (there >= DIRECT && end[-DIRECT] == 0xe8)
+		return true;
+	for (int bytes = INDIRECT_LEAST; bytes <= INDIRECT_MOST && (uintptr_t)bytes <= there; bytes++) {
+		if (end[-bytes] == 0xff && (end[1 - bytes] & 0x38) == 0x10)
+			return true;
+	}
+	return false;
+}
 #endif

@@ -14,7 +14,7 @@
 #include "unwind/unwind.h"
 
 /* DWARF numbers of the registers that a frame description can name; 16 is the return address. */
-enum arch_register { REG_RBX = 3, REG_FP = 6, REG_SP = 7, REG_R12 = 12, REG_PC = 16, ARCH_REGISTERS = 17 };
+enum arch_register { REG_FP = 6, REG_SP = 7, REG_PC = 16, ARCH_REGISTERS = 17 };
 
 #define ARCH_WORD 8u
 #define ARCH_PC_BITS 47u /* user space; what lies above has no rules of ours */

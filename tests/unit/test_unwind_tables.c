@@ -430,6 +430,8 @@ START_TEST(remembered_and_restored)
 	memset(deep, 0x0a, sizeof deep);
 	struct cfi_tables t = one_function(&plain_shape, DATAREL | S4, deep, sizeof deep);
 	ck_assert_int_eq(cfi_row_at(&t, code_at, &row), CFI_BROKEN); /* deeper than anyone nests */
+	t = one_function(&plain_shape, DATAREL | S4, deep, 3);
+	ck_assert_int_eq(cfi_row_at(&t, code_at, &row), CFI_FOUND); /* three times as deep as compilers nest */
 	t = one_function(&plain_shape, DATAREL | S4, "\x0b", 1);
 	ck_assert_int_eq(cfi_row_at(&t, code_at, &row), CFI_BROKEN); /* nothing remembered */
 }
@@ -831,6 +833,33 @@ START_TEST(damaged_expressions_never_fault)
 }
 END_TEST
 
+/* ---- code bytes: which instruction may be a call ---- */
+
+START_TEST(calls_are_told_by_their_bytes)
+{
+	static const struct {
+		bool call;
+		uint8_t size, bytes[8];
+	} codes[] = {
+		{true, 5, {0xe8, 1, 2, 3, 4}},       {true, 2, {0xff, 0xd0}},
+		{true, 3, {0x41, 0xff, 0xd4}},       {true, 3, {0xff, 0x50, 8}},
+		{true, 4, {0xff, 0x54, 0x24, 8}},    {true, 6, {0xff, 0x15, 1, 2, 3, 4}},
+		{true, 6, {0xff, 0x90, 1, 2, 3, 4}}, {true, 7, {0xff, 0x94, 0x24, 1, 2, 3, 4}},
+		{false, 1, {0x90}},                  {false, 4, {0x0f, 0x1f, 0x40, 0}},
+		{false, 2, {0xff, 0xe0}},            {false, 6, {0xff, 0x25, 1, 2, 3, 4}},
+		{false, 2, {0x0f, 0x0b}},            {false, 5, {0xe9, 1, 2, 3, 4}},
+		{false, 1, {0xc3}},                  {false, 0, {0}},
+	};
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+		uintptr_t low = (uintptr_t)codes[i].bytes;
+		struct cfi_span code = {low, low + codes[i].size};
+		ck_assert_msg(arch_follows_call(&code, code.high) == codes[i].call, "code %zu", i);
+		code.low = code.high; /* nothing of it may be read */
+		ck_assert(!arch_follows_call(&code, code.high));
+	}
+}
+END_TEST
+
 static Suite *tables_suite(void)
 {
 	Suite *suite = suite_create("unwind tables");
@@ -853,6 +882,7 @@ static Suite *tables_suite(void)
 	tcase_add_test(c, damaged_small_tables_never_fault);
 	tcase_add_test(c, damaged_real_tables_never_fault);
 	tcase_add_test(c, damaged_expressions_never_fault);
+	tcase_add_test(c, calls_are_told_by_their_bytes);
 	suite_add_tcase(suite, c);
 	return suite;
 }

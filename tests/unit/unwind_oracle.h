@@ -1,7 +1,8 @@
 /*
- * unwind_oracle: our walk against libunwind's, from the same start, frame by frame. For the unwinder's suites.
+ * unwind_oracle: our walk against libunwind's and the memo's, from the same start, frame by frame. For the unwinder's
+ * suites.
  *
- * oracle_compare() walks from its caller by both and counts; callable in any thread and in signal handlers. What
+ * oracle_compare() walks from its caller by all three and counts; callable in any thread and in signal handlers. What
  * differed first is kept and printed by oracle_expect(). Static: each suite has its own copy.
  */
 #ifndef UNWIND_ORACLE_H
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "plat.h"
+#include "unwind/memo.h"
 #include "unwind/unwind.h"
 
 struct oracle_walk {
@@ -26,13 +28,17 @@ struct oracle_walk {
 
 struct oracle_pair {
 	struct oracle_walk ours;
+	struct oracle_walk memo;
 	struct oracle_walk theirs;
 };
 
 static __thread struct unwind_bounds oracle_bounds;
 static __thread struct oracle_pair oracle_now;
+static __thread struct unwind_start oracle_started; /* of the last comparison */
+static __thread struct memo *oracle_memo; /* the test process ends before it matters that it stays */
 static struct oracle_pair oracle_first_difference;
-static _Atomic unsigned long oracle_compared, oracle_different, oracle_excused;
+static _Atomic unsigned long oracle_compared, oracle_different, oracle_excused, oracle_by_memo,
+	oracle_memo_different;
 static size_t oracle_keep = UNWIND_MAX_DEPTH;
 
 static void oracle_thread(void)
@@ -45,6 +51,23 @@ static void oracle_thread(void)
 	pthread_attr_destroy(&attr);
 	oracle_bounds.low = (uintptr_t)low;
 	oracle_bounds.high = (uintptr_t)low + bytes;
+	if (!oracle_memo)
+		oracle_memo = calloc(1, sizeof *oracle_memo);
+}
+
+/* The memo's frames are outermost first. false: it declines such walks. */
+static bool oracle_walk_memo(const struct unwind_start *start, struct oracle_walk *w)
+{
+	struct memo *m = oracle_memo;
+	if (memo_walk(m, start, &oracle_bounds) == MEMO_CANNOT)
+		return false;
+	w->count = m->count;
+	w->end = (enum unwind_end)m->end;
+	for (size_t i = 0; i < w->count; i++) {
+		const struct memo_frame *f = &m->frames[m->count - 1 - i];
+		w->frames[i] = (struct unwind_frame){ memo_pc(f), f->tag, (f->flags & MEMO_EXACT) != 0 };
+	}
+	return true;
 }
 
 static void oracle_setup(void)
@@ -109,7 +132,12 @@ static __attribute__((noinline, unused)) void oracle_compare(void)
 {
 	struct unwind_start start = ORACLE_START();
 	struct oracle_pair *p = &oracle_now;
+	oracle_started = start;
+	bool by_memo = oracle_walk_memo(&start, &p->memo);
 	p->ours.count = unwind_walk(&start, &oracle_bounds, p->ours.frames, oracle_keep, &p->ours.end);
+	atomic_fetch_add(&oracle_by_memo, by_memo);
+	if (by_memo && (p->memo.end != p->ours.end || !oracle_same(&p->memo, &p->ours)))
+		atomic_fetch_add(&oracle_memo_different, 1);
 	if (oracle_has_no_truth(&p->ours)) {
 		atomic_fetch_add(&oracle_excused, 1);
 		return;
@@ -127,6 +155,7 @@ static __attribute__((unused)) void oracle_expect(unsigned long at_least)
 	if (oracle_different)
 		oracle_print(&oracle_first_difference);
 	ck_assert_uint_eq(oracle_different, 0);
+	ck_assert_uint_eq(oracle_memo_different, 0);
 	ck_assert_uint_ge(oracle_compared, at_least);
 }
 
