@@ -73,10 +73,11 @@ enum mtrace_region_id {
 	MTRACE_REGION_STRINGS,          /* bytes; NUL-terminated strings, offset 0 is the empty string */
 	MTRACE_REGION_THREADS,          /* struct mtrace_thread; index = thread id, 0 unused */
 	MTRACE_REGION_MARKS,            /* struct mtrace_mark; index 0 unused */
-	MTRACE_REGION_RANGES,           /* struct mtrace_range_table: two copies of the range map */
+	MTRACE_REGION_RANGES,           /* struct mtrace_range_table, then copy 0 of the range map */
 	MTRACE_REGION_RANGE_LOG,        /* struct mtrace_range_op: ring of operations not yet applied */
 	MTRACE_REGION_TALLIES,          /* struct mtrace_tally; 0 unused, then MTRACE_FIRST_TALLY - 1 strays, then threads' */
 	MTRACE_REGION_FOLDS,            /* struct mtrace_fold, MTRACE_FOLDS_MAX of them */
+	MTRACE_REGION_RANGES_OTHER,     /* struct mtrace_range: copy 1 of the range map */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -86,7 +87,7 @@ enum mtrace_region_id {
 struct mtrace_region {
 	uint64_t offset;                   /* from the start of the file; page-aligned */
 	uint64_t reserved_bytes;           /* the most it may ever have */
-	_Atomic uint64_t committed_bytes;  /* readable and writable prefix; only grows */
+	_Atomic uint64_t committed_bytes;  /* readable and writable prefix; only grows. After a clean exit with a hole in it */
 	_Atomic uint64_t used;             /* elements */
 	uint32_t element_bytes;
 	uint32_t reserved;
@@ -118,6 +119,14 @@ enum mtrace_counter {
 	MTRACE_COUNTER_COUNT
 };
 #define MTRACE_COUNTER_SLOTS 128
+
+/* Bits of features_optional. */
+#define MTRACE_FEATURE_DIES_WITH_PROCESS 1ull /* nobody holds the file: what is not read while the process lives is lost */
+
+/* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
+   are not for forks, so that a storm of these leaves room for the command's own images. */
+#define MTRACE_HELD_NAME MTRACE_SEGMENT_PREFIX "held."
+#define MTRACE_HELD_IMAGES ".images"
 
 struct mtrace_header {
 	char magic[8];
@@ -444,7 +453,8 @@ struct mtrace_range_table {
 	uint32_t count[2];
 	uint32_t reserved;
 	uint64_t reserved2[3];
-	/* then copy 0: MTRACE_RANGES_MAX of struct mtrace_range, then copy 1 */
+	/* then copy 0: up to MTRACE_RANGES_MAX of struct mtrace_range; copy 1 is a region of its own, RANGES_OTHER, so
+	   that each grows from its start */
 };
 static_assert(sizeof(struct mtrace_range_table) == 64, "segment format");
 

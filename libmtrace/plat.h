@@ -3,7 +3,7 @@
  *
  * Conventions: raw system calls, so that errno is never touched; results are 0 or a count when done,
  * -errno when not. Nothing here allocates. All functions are async-signal-safe unless they say otherwise.
- * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects).
+ * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects), plat_symbols.c, plat_kin.c.
  */
 #ifndef MTRACE_PLAT_H
 #define MTRACE_PLAT_H
@@ -48,8 +48,10 @@ int plat_unlink(const char *path);
 long plat_readlink(const char *path, char *buffer, size_t bytes); /* NUL-terminated; length, or -errno */
 long plat_read_file(const char *path, char *buffer, size_t bytes); /* whole small file, NUL-terminated */
 int plat_lock_exclusive(int fd);                      /* the liveness lock: flock(LOCK_EX | LOCK_NB) */
-bool plat_is_locked(const char *path);                 /* somebody holds that lock: its writer lives */
-bool plat_is_own_file(const char *path);               /* a regular file, not a link, of our user */
+bool plat_is_locked(int fd);                          /* somebody else holds that lock: its writer lives */
+bool plat_is_own_fd(int fd);                          /* a regular file of our user */
+uint64_t plat_file_bytes(int fd);                     /* UINT64_MAX: unknown */
+int plat_memfd(const char *name);                     /* a file without a name, in memory */
 bool plat_is_memory_dir(const char *path);            /* tmpfs or ramfs */
 bool plat_writable_dir(const char *path);
 uint64_t plat_free_bytes(const char *path);           /* free on that file system */
@@ -73,19 +75,29 @@ const char *plat_env(const char *name);               /* from environ itself: sh
 uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
 uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK when first asked: libc too keeps that one */
 uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
-uint64_t plat_memory_limit(void);                     /* cgroup v2 or v1 limit, else physical memory */
-uint64_t plat_memory_headroom(void);                  /* limit minus what is in use */
+void plat_memory(uint64_t *limit, uint64_t *headroom); /* cgroup v2 or v1, else physical memory; headroom: not in use */
 void plat_thread_name(char name[16]);
 uintptr_t plat_stack_top_main(void);                  /* __libc_stack_end, rounded up */
 uintptr_t plat_thread_pointer(void);
 uintptr_t plat_loader_base(void);                     /* where ld.so is mapped; 0 unknown */
 
-/* ---- look-ups by name (plat_symbols.c; not async-signal-safe) ---- */
+/* ---- kin (plat_kin.c) ---- */
+const char *plat_digits(uint64_t value, char room[24]); /* somewhere in room, NUL-terminated */
+uint32_t plat_parent_of(uint32_t pid);                 /* 0: none that we can see */
+/* What programs executed from now on see: NAME=more, or behind what NAME has, with the separator. Before threads. */
+bool plat_extend_env(const char *name, const char *separator, const char *more);
+
+/* ---- look-ups by name (plat_symbols.c; not async-signal-safe but for plat_symbol_linked) ---- */
+void plat_symbols_init(uintptr_t own);                   /* `own`: an address of ours. Before threads */
 void *plat_symbol_next(const char *name);                /* behind us in search order; NULL: nowhere */
-void *plat_symbol_next_if_any(const char *name, uintptr_t own); /* never fails, so allocates nothing; before threads only */
-void *plat_symbol_any(const char *name);                 /* in the global scope */
-void *plat_symbol_before(const char *name, uintptr_t own); /* defined by an object in front of the one that holds `own` */
-void *plat_open_loaded(const char *path);                /* "" : the program; NULL: not loaded. Kept loaded until closed */
+/* The same by the tables of the objects behind the one that holds `from`, or NULL: never fails, so allocates nothing. */
+void *plat_symbol_next_if_any(const char *name, uintptr_t from); /* before threads only */
+void *plat_symbol_before(const char *name);              /* defined by an object in front of us; before threads only */
+
+/* In the object that holds `caller`, which has a frame there, or what that was linked with, in search order. Takes no
+   lock and allocates nothing. NULL: nowhere there, or the list of objects changed while it was read. */
+void *plat_symbol_linked(const char *name, uintptr_t caller);
+
 void plat_pin_loaded(const char *path);                  /* stays loaded for good */
 void *plat_load_private(const char *soname);             /* loaded out of everybody's sight; NULL: not there */
 void *plat_symbol_in(void *library, const char *name);
@@ -111,6 +123,9 @@ bool plat_find_object(uintptr_t pc, struct plat_object *out);
 
 /* The absolute path of the file mapped at `address`, from /proc/self/maps: the loader's own name may be relative. */
 bool plat_mapped_path(uintptr_t address, char *path, size_t bytes);
+
+/* Does that process map a file whose name begins so? `maps`: its /proc/PID/maps. false, too, when we may not look. */
+bool plat_maps_file(const char *maps, const char *name_begin);
 
 /* The part of the object, backed by its file and readable, that address lies in: [*low, *high). */
 bool plat_object_span(const struct plat_object *object, uintptr_t address, uintptr_t *low, uintptr_t *high);

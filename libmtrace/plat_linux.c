@@ -242,14 +242,20 @@ int plat_lock_exclusive(int fd)
 	return (int)SYS(SYS_flock, fd, LOCK_EX | LOCK_NB);
 }
 
-bool plat_is_locked(const char *path)
+bool plat_is_locked(int fd)
 {
-	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	bool locked = SYS(SYS_flock, fd, LOCK_SH | LOCK_NB) == -EAGAIN;
-	plat_close(fd);
-	return locked;
+	if (SYS(SYS_flock, fd, LOCK_SH | LOCK_NB) == -EAGAIN)
+		return true;
+	SYS(SYS_flock, fd, LOCK_UN);
+	return false;
+}
+
+/* Newer kernels want to be told that it is no program, and say so in their log; older ones do not know the flag. */
+int plat_memfd(const char *name)
+{
+	enum { CLOEXEC = 1, NOEXEC_SEAL = 8 };
+	long fd = SYS(SYS_memfd_create, name, CLOEXEC | NOEXEC_SEAL);
+	return (int)(fd == -EINVAL ? SYS(SYS_memfd_create, name, CLOEXEC) : fd);
 }
 
 bool plat_is_memory_dir(const char *path)
@@ -279,11 +285,16 @@ uint64_t plat_namespace_inode(const char *path)
 	return is_error(SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0)) ? 0 : st.st_ino;
 }
 
-bool plat_is_own_file(const char *path)
+bool plat_is_own_fd(int fd)
 {
 	struct stat st;
-	return !is_error(SYS(SYS_newfstatat, AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW)) && S_ISREG(st.st_mode) &&
-	       st.st_uid == (uid_t)SYS(SYS_geteuid, 0);
+	return !is_error(SYS(SYS_fstat, fd, &st)) && S_ISREG(st.st_mode) && st.st_uid == (uid_t)SYS(SYS_geteuid, 0);
+}
+
+uint64_t plat_file_bytes(int fd)
+{
+	struct stat st;
+	return is_error(SYS(SYS_fstat, fd, &st)) ? UINT64_MAX : (uint64_t)st.st_size;
 }
 
 struct kernel_dirent {
@@ -499,35 +510,33 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t cgroup_value(const char *v2, const char *v1)
+/* Each file once: opening these is much of what a start costs. */
+static uint64_t cgroup_value(const char *cgroup, const char *v2, const char *v1)
 {
-	char cgroup[256];
-	own_cgroup(cgroup, sizeof cgroup);
 	uint64_t own = number_in_file("/sys/fs/cgroup", cgroup, v2);
-	uint64_t root = number_in_file("/sys/fs/cgroup", "", v2);
+	uint64_t root = cgroup[0] ? number_in_file("/sys/fs/cgroup", "", v2) : UINT64_MAX;
 	return least(least(own, root), number_in_file("/sys/fs/cgroup/memory", "", v1));
 }
 
-static uint64_t meminfo(const char *field)
+static uint64_t meminfo(const char *text, const char *field)
 {
-	char text[512];
-	plat_read_file("/proc/meminfo", text, sizeof text);
 	const char *at = strstr(text, field);
 	uint64_t kib = at ? parse_number(at + strlen(field)) : UINT64_MAX;
 	return kib == UINT64_MAX ? UINT64_MAX : kib * 1024;
 }
 
-uint64_t plat_memory_limit(void)
+void plat_memory(uint64_t *limit, uint64_t *headroom)
 {
-	return least(cgroup_value("/memory.max", "/memory.limit_in_bytes"), meminfo("MemTotal:"));
-}
-
-uint64_t plat_memory_headroom(void)
-{
-	uint64_t limit = cgroup_value("/memory.max", "/memory.limit_in_bytes");
-	uint64_t used = cgroup_value("/memory.current", "/memory.usage_in_bytes");
-	uint64_t left = limit == UINT64_MAX || used == UINT64_MAX ? UINT64_MAX : limit > used ? limit - used : 0;
-	return least(left, meminfo("MemAvailable:"));
+	char cgroup[256], text[512];
+	own_cgroup(cgroup, sizeof cgroup);
+	uint64_t most = cgroup_value(cgroup, "/memory.max", "/memory.limit_in_bytes"), left = UINT64_MAX;
+	if (most != UINT64_MAX) {
+		uint64_t used = cgroup_value(cgroup, "/memory.current", "/memory.usage_in_bytes");
+		left = used == UINT64_MAX ? UINT64_MAX : most > used ? most - used : 0;
+	}
+	plat_read_file("/proc/meminfo", text, sizeof text);
+	*limit = least(most, meminfo(text, "MemTotal:"));
+	*headroom = least(left, meminfo(text, "MemAvailable:"));
 }
 
 void plat_thread_name(char name[16])

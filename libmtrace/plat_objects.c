@@ -2,7 +2,7 @@
  * plat_objects: which loaded object contains a pc, and where its unwind tables, build-id and name are. Called on every
  * miss of the rule cache and for every new frame of the stacks.
  *
- * glibc 2.35 and later answer lock-free (_dl_find_object, looked up once by dlsym: naming it would tie us to 2.35).
+ * glibc 2.35 and later answer lock-free (_dl_find_object, looked up once: naming it would tie us to 2.35).
  * Before, /proc/self/maps is read by raw system calls and what was found is remembered until plat_objects_forget.
  * Never takes a lock, never allocates, never calls dl_iterate_phdr (the loader's lock: lessons 11). The caller has a
  * frame in the object, so its memory stays while we read. Bounds: KNOWN_OBJECTS remembered (more are found by reading
@@ -432,6 +432,20 @@ bool plat_mapped_path(uintptr_t address, char *path, size_t bytes)
 	return true;
 }
 
+bool plat_maps_file(const char *maps, const char *name_begin)
+{
+	struct maps_line line;
+	struct maps_reader reader = { .at = 0 };
+	bool found = false;
+	reader.fd = plat_open(maps, O_RDONLY, 0);
+	if (reader.fd < 0)
+		return false;
+	while (!found && read_line(&reader, &line))
+		found = !strncmp(line.path, name_begin, strlen(name_begin));
+	plat_close(reader.fd);
+	return found;
+}
+
 static bool find_in_executable(uintptr_t pc, struct plat_object *out)
 {
 	use_executable(out);
@@ -481,7 +495,9 @@ void plat_objects_init(void)
 	executable.headers = (const void *)getauxval(AT_PHDR);
 	executable.count = executable.headers ? (uint32_t)getauxval(AT_PHNUM) : 0;
 	executable.bias = bias_of(executable.headers, executable.count);
-	void *symbol = plat_symbol_any("_dl_find_object");
+	/* Before 2.35 it is nowhere, and a dlsym that fails allocates its message. The search begins behind the program,
+	   which is the one object that can be told apart without it. */
+	void *symbol = plat_symbol_next_if_any("_dl_find_object", getauxval(AT_ENTRY));
 	memcpy(&find_by_libc, &symbol, sizeof symbol);
 }
 

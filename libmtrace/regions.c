@@ -17,9 +17,18 @@ static struct mtrace_range_table *table(void)
 	return (struct mtrace_range_table *)(void *)segment.base[MTRACE_REGION_RANGES];
 }
 
+/* Each copy begins a region, or nearly, so a program with few ranges commits little for either. */
 static struct mtrace_range *copy_at(uint32_t index)
 {
-	return (struct mtrace_range *)(table() + 1) + (size_t)index * MTRACE_RANGES_MAX;
+	return index ? (struct mtrace_range *)(void *)segment.base[MTRACE_REGION_RANGES_OTHER]
+		     : (struct mtrace_range *)(table() + 1);
+}
+
+static bool copy_has_room(uint32_t index, uint64_t ranges)
+{
+	uint64_t bytes = ranges * sizeof(struct mtrace_range);
+	return index ? segment_ensure(MTRACE_REGION_RANGES_OTHER, bytes)
+		     : segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table) + bytes);
 }
 
 static struct mtrace_range_op *op_at(uint64_t sequence)
@@ -57,12 +66,9 @@ static uint32_t first_after(const struct map *m, uint64_t address)
 	return low;
 }
 
-/* Copy 1 lies behind the whole of copy 0, so its first range commits both. */
 static bool has_room(const struct map *m)
 {
-	uint64_t ranges = (uint64_t)m->index * MTRACE_RANGES_MAX + m->count + 1;
-	if (m->count < MTRACE_RANGES_MAX &&
-	    segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table) + ranges * sizeof(struct mtrace_range)))
+	if (m->count < MTRACE_RANGES_MAX && copy_has_room(m->index, m->count + 1))
 		return true;
 	segment_count(MTRACE_COUNTER_drop_ranges_full);
 	return false;

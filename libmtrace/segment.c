@@ -1,11 +1,12 @@
 #include "segment.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "guard.h"
+#include "log.h"
 #include "options.h"
+#include "segment_files.h"
 
 struct segment segment;
 
@@ -34,65 +35,29 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_THREADS] = {sizeof(struct mtrace_thread), 0, 65536u * sizeof(struct mtrace_thread), 1},
 	[MTRACE_REGION_MARKS] = {sizeof(struct mtrace_mark), 0, 1u << 20, 1},
 	[MTRACE_REGION_RANGES] = {sizeof(struct mtrace_range), 0,
-				  sizeof(struct mtrace_range_table) + 2ull * MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
+				  sizeof(struct mtrace_range_table) + MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
 	[MTRACE_REGION_RANGE_LOG] = {sizeof(struct mtrace_range_op), 0,
 				     MTRACE_RANGE_LOG_ENTRIES * sizeof(struct mtrace_range_op), 0},
 	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 25, 0, MTRACE_FIRST_TALLY},
 	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), 0, MTRACE_FOLDS_MAX * sizeof(struct mtrace_fold), 0},
+	[MTRACE_REGION_RANGES_OTHER] = {sizeof(struct mtrace_range), 0, MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
 };
 
-enum { STEP_LEAST = 32 << 10, STEP_MOST = 4 << 20 };
+enum { STEP_LEAST = 16 << 10, STEP_MOST = 4 << 20 };
 #define CAP_LEAST (1ull << 20)
 #define CAP_DEFAULT_LEAST (64ull << 20)
 #define CAP_DEFAULT_MOST (4ull << 30)
-
-/* ---- text ------------------------------------------------------------------------------------------ */
-
-static char *put_text(char *at, const char *end, const char *text)
-{
-	while (*text && at < end)
-		*at++ = *text++;
-	*at = 0;
-	return at;
-}
-
-static char *put_number(char *at, const char *end, uint64_t value)
-{
-	char digits[24], *digit = digits + sizeof digits - 1;
-	*digit = 0;
-	do {
-		*--digit = (char)('0' + value % 10);
-	} while (value /= 10);
-	return put_text(at, end, digit);
-}
-
-/* "mtrace.<pid>.<start>.": what the files of one process begin with. */
-static char *put_prefix(char *at, const char *end, uint32_t pid, uint64_t start)
-{
-	at = put_text(at, end, MTRACE_SEGMENT_PREFIX);
-	at = put_text(put_number(at, end, pid), end, ".");
-	return put_text(put_number(at, end, start), end, ".");
-}
-
-static void put_segment_path(char *path, size_t bytes, const char *dir, uint32_t pid, uint64_t start, uint32_t image)
-{
-	const char *end = path + bytes - 1;
-	char *at = put_text(put_text(path, end, dir), end, "/");
-	put_number(put_prefix(at, end, pid, start), end, image);
-}
-
-/* ---- small pieces of other files ---------------------------------------------------------------------- */
-
-static bool read_exactly(int fd, void *buffer, size_t bytes, uint64_t offset)
-{
-	return plat_read_at(fd, buffer, bytes, offset) == (long)bytes;
-}
 
 /* ---- sizes ----------------------------------------------------------------------------------------- */
 
 static uint64_t page_up(uint64_t bytes)
 {
 	return (bytes + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+}
+
+static uint64_t page_down(uint64_t bytes)
+{
+	return bytes & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
 }
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
@@ -106,11 +71,13 @@ static uint64_t at_most(uint64_t value, uint64_t most)
 }
 
 /* 1/8 of the memory limit, and never more than half of what is left of it, or of the directory that others use too. */
-static uint64_t default_cap(const char *dir)
+static uint64_t default_cap(const struct segment_place *place)
 {
-	uint64_t cap = clamp(plat_memory_limit() / 8, CAP_DEFAULT_LEAST, CAP_DEFAULT_MOST);
-	cap = at_most(cap, plat_memory_headroom() / 2);
-	cap = at_most(cap, plat_free_bytes(dir) / 2);
+	uint64_t limit, headroom;
+	plat_memory(&limit, &headroom);
+	uint64_t cap = clamp(limit / 8, CAP_DEFAULT_LEAST, CAP_DEFAULT_MOST);
+	cap = at_most(cap, headroom / 2);
+	cap = at_most(cap, segment_place_free(place) / 2);
 	return cap < CAP_LEAST ? CAP_LEAST : cap;
 }
 
@@ -156,9 +123,12 @@ static int commit_pages(uint64_t offset, uint64_t bytes)
 {
 	char *at = (char *)segment.header + offset;
 	int error = plat_commit(at, bytes);
-	if (error == -EINVAL) /* before Linux 5.14 */
-		error = plat_commit_by_file(segment.path, segment.device, segment.inode, offset, at, bytes);
-	return error;
+	if (error != -EINVAL)
+		return error;
+	/* Before Linux 5.14. A memfd's file system has no bound but memory: nothing there can end in SIGBUS. */
+	if (segment.place != PLACE_DIR)
+		return 0;
+	return plat_commit_by_file(segment.path, segment.device, segment.inode, offset, at, bytes);
 }
 
 /* One size up: a quarter of what is there, within the steps, at least what is asked for. */
@@ -206,12 +176,17 @@ __attribute__((cold, noinline)) bool segment_ensure(enum mtrace_region_id region
 }
 
 /* The readers' count first: it is never below what may have been published. */
+static inline uint64_t hand_out(enum mtrace_region_id region, uint64_t count)
+{
+	atomic_fetch_add_explicit(&segment.header->regions[region].used, count, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&segment.used[region], count, memory_order_relaxed);
+}
+
 uint64_t segment_reserve(enum mtrace_region_id region, uint64_t count)
 {
 	if (unlikely(atomic_load_explicit(&segment.full[region], memory_order_relaxed)))
 		return UINT64_MAX;
-	atomic_fetch_add_explicit(&segment.header->regions[region].used, count, memory_order_relaxed);
-	uint64_t first = atomic_fetch_add_explicit(&segment.used[region], count, memory_order_seq_cst); /* pairs: give_back */
+	uint64_t first = hand_out(region, count);
 	uint64_t end = (first + count) * region_rows[region].element_bytes;
 	if (unlikely(!segment_has(region, end)) && !segment_ensure(region, end))
 		return UINT64_MAX;
@@ -227,134 +202,7 @@ bool segment_damaged(void)
 	return false;
 }
 
-/* ---- the images of one process ------------------------------------------------------------------------- */
-
-struct images {
-	char prefix[64];
-	uint32_t image[64]; /* those found, in no order; more than fit are left out */
-	uint32_t count;
-};
-
-static bool note_image(const char *name, void *context)
-{
-	struct images *found = context;
-	size_t length = strlen(found->prefix);
-	if (strncmp(name, found->prefix, length))
-		return true;
-	uint32_t image = 0;
-	for (const char *digit = name + length; *digit >= '0' && *digit <= '9'; digit++)
-		image = image * 10 + (uint32_t)(*digit - '0');
-	found->image[found->count++] = image;
-	return found->count < sizeof found->image / sizeof found->image[0];
-}
-
-static void find_images(const char *dir, uint32_t pid, uint64_t start, struct images *found)
-{
-	found->count = 0;
-	put_prefix(found->prefix, found->prefix + sizeof found->prefix - 1, pid, start);
-	plat_list_dir(dir, note_image, found);
-}
-
-/* Calls visit(path) for the files of pid's images until it returns true; whether one did. */
-static bool any_image(const char *dir, uint32_t pid, bool (*visit)(const char *path))
-{
-	const char *dirs[] = {dir[0] ? dir : "/dev/shm", dir[0] ? NULL : "/tmp"};
-	uint64_t start = plat_start_time(pid);
-	for (int d = 0; d < 2 && dirs[d]; d++) {
-		struct images found;
-		find_images(dirs[d], pid, start, &found);
-		for (uint32_t i = 0; i < found.count; i++) {
-			char path[512];
-			put_segment_path(path, sizeof path, dirs[d], pid, start, found.image[i]);
-			if (plat_is_own_file(path) && visit(path))
-				return true;
-		}
-	}
-	return false;
-}
-
-static bool is_forked(const char *path)
-{
-	uint32_t forked = 0;
-	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	read_exactly(fd, &forked, sizeof forked, offsetof(struct mtrace_header, forked));
-	plat_close(fd);
-	return forked == 1;
-}
-
-static bool unlink_forked(const char *path)
-{
-	if (is_forked(path))
-		plat_unlink(path);
-	return false;
-}
-
-bool segment_is_alive(const char *dir, uint32_t pid)
-{
-	return any_image(dir, pid, plat_is_locked);
-}
-
-bool segment_was_forked(const char *dir, uint32_t pid)
-{
-	return any_image(dir, pid, is_forked);
-}
-
-void segment_forget_forked(const char *dir)
-{
-	any_image(dir, plat_pid(), unlink_forked);
-}
-
 /* ---- creation -------------------------------------------------------------------------------------- */
-
-static bool can_create_in(const char *dir)
-{
-	return plat_writable_dir(dir) && plat_free_bytes(dir) >= CAP_LEAST;
-}
-
-/* A disk file only when asked: a dirty page can stall a host thread behind writeback. */
-static const char *choose_dir(const char *asked)
-{
-	if (asked[0])
-		return asked;
-	if (plat_is_memory_dir("/dev/shm") && can_create_in("/dev/shm"))
-		return "/dev/shm";
-	if (plat_is_memory_dir("/tmp") && can_create_in("/tmp"))
-		return "/tmp";
-	return NULL;
-}
-
-/* The image before this one, of the same pid, ended by exec: nobody holds its lock any more. */
-static void mark_exec(const char *dir, uint32_t pid, uint64_t start, uint32_t image)
-{
-	char path[512];
-	put_segment_path(path, sizeof path, dir, pid, start, image);
-	int fd = plat_open(path, O_RDWR | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return;
-	uint32_t end = MTRACE_END_EXEC;
-	uint64_t now = plat_mono_ns();
-	plat_write_at(fd, &end, sizeof end, offsetof(struct mtrace_header, end));
-	plat_write_at(fd, &now, sizeof now, offsetof(struct mtrace_header, end_mono_ns));
-	plat_close(fd);
-}
-
-/* Numbers only rise while one file of the process is left: the image before ours is the highest. */
-static int open_new(const char *dir, uint32_t pid, uint64_t start, uint32_t *image)
-{
-	struct images found;
-	uint32_t next = 0;
-	find_images(dir, pid, start, &found);
-	for (uint32_t i = 0; i < found.count; i++)
-		next = found.image[i] >= next ? found.image[i] + 1 : next;
-	put_segment_path(segment.path, sizeof segment.path, dir, pid, start, next);
-	int fd = plat_open(segment.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	if (fd >= 0 && next > 0)
-		mark_exec(dir, pid, start, next - 1);
-	*image = next;
-	return fd;
-}
 
 static void describe_process(struct mtrace_info *info)
 {
@@ -369,7 +217,14 @@ static void describe_process(struct mtrace_info *info)
 		strncpy(info->options, text, sizeof info->options - 1);
 }
 
-static void fill_header(struct mtrace_header *h, const struct segment_request *request, uint32_t image, uint64_t cap)
+/* Who makes the segment. */
+struct maker {
+	uint32_t pid, image;
+	uint64_t start;
+};
+
+static void fill_header(struct mtrace_header *h, const struct segment_request *request, const struct maker *maker,
+			uint64_t cap)
 {
 	memcpy(h->magic, MTRACE_SEGMENT_MAGIC, sizeof h->magic);
 	h->version = MTRACE_SEGMENT_VERSION;
@@ -378,9 +233,10 @@ static void fill_header(struct mtrace_header *h, const struct segment_request *r
 	h->machine = 62;
 	h->little_endian = 1;
 	h->word_bits = 64;
-	h->pid = plat_pid();
-	h->image = image;
-	h->start_time = plat_start_time(h->pid);
+	h->features_optional = segment.place == PLACE_NOWHERE ? MTRACE_FEATURE_DIES_WITH_PROCESS : 0;
+	h->pid = maker->pid;
+	h->image = maker->image;
+	h->start_time = maker->start;
 	h->parent_pid = plat_parent_pid();
 	h->forked = request->forked;
 	h->wall_start_ns = plat_wall_ns();
@@ -427,7 +283,7 @@ static int take_lock(int fd)
 	return error;
 }
 
-static enum segment_error map_file(int fd, const struct segment_request *request, uint32_t image, uint64_t cap)
+static enum segment_error map_file(int fd, const struct segment_request *request, const struct maker *maker, uint64_t cap)
 {
 	void *base = NULL;
 	uint64_t bytes = layout(cap);
@@ -442,29 +298,38 @@ static enum segment_error map_file(int fd, const struct segment_request *request
 		plat_unmap(base, bytes);
 		return SEGMENT_NO_SPACE;
 	}
-	fill_header(base, request, image, cap);
+	fill_header(base, request, maker, cap);
 	set_pointers(base, cap);
 	describe_process(segment.info);
 	return SEGMENT_OK;
 }
 
+static void say_where(const struct segment_request *request)
+{
+	if (segment.place == PLACE_NOWHERE && !request->forked)
+		log_trouble("recording in memory that dies with the process: ", segment_error_text(SEGMENT_NO_DIR), NULL);
+}
+
 enum segment_error segment_create(const struct segment_request *request)
 {
-	const char *dir = choose_dir(request->dir);
-	if (!dir)
-		return SEGMENT_NO_DIR;
+	struct segment_place place = segment_find_place(request->dir);
+	struct maker maker = {.pid = plat_pid()};
+	place.forked = request->forked;
 	bool file_limit = false;
-	uint64_t cap = fit_cap(request->cap_bytes ? request->cap_bytes : default_cap(dir), &file_limit);
+	uint64_t cap = fit_cap(request->cap_bytes ? request->cap_bytes : default_cap(&place), &file_limit);
 	if (!cap)
 		return file_limit ? SEGMENT_FILE_LIMIT : SEGMENT_NO_MAP;
-	uint32_t pid = plat_pid(), image = 0;
-	int fd = open_new(dir, pid, plat_start_time(pid), &image);
+	maker.start = plat_start_time(maker.pid);
+	int fd = segment_open_new(&place, maker.pid, maker.start, segment.path, &maker.image);
 	if (fd < 0)
-		return SEGMENT_NO_FILE;
-	enum segment_error error = map_file(fd, request, image, cap);
-	plat_close(fd); /* the mapping keeps the file, and with it the lock */
+		return place.kind == PLACE_NOWHERE ? SEGMENT_NO_DIR : SEGMENT_NO_FILE;
+	segment.place = place.kind;
+	enum segment_error error = map_file(fd, request, &maker, cap);
 	if (error)
-		plat_unlink(segment.path);
+		segment_discard(&place, segment.path, fd);
+	plat_close(fd); /* the mapping keeps the file, and with it the lock */
+	if (!error)
+		say_where(request);
 	return error;
 }
 
@@ -480,24 +345,42 @@ const char *segment_error_text(enum segment_error error)
 	}
 }
 
-static uint64_t mapped_bytes(void)
+/* ---- in a forked child ------------------------------------------------------------------------------ */
+
+/* How much of each region is zeroes now, and of what lies before them: [MTRACE_REGION_COUNT]. */
+static uint64_t zeroes[MTRACE_REGION_COUNT + 1];
+
+static char *place_of(int i)
 {
-	const struct segment_extent *last = &extents[MTRACE_REGION_COUNT - 1];
-	return last->offset + last->reserved_bytes;
+	return i < MTRACE_REGION_COUNT ? segment.base[i] : (char *)segment.header;
 }
 
-static bool is_zeroes;
+/* Only what was committed: nobody touches more, and all else, what segment_release_reserve gave up too, may be the
+   host's by now, or its address space to use up. */
+static void put_zeroes(int i, uint64_t bytes)
+{
+	if (bytes && !zeroes[i] && plat_map_zeroes_at(place_of(i), bytes))
+		zeroes[i] = bytes;
+}
 
+/* Nothing grows any more: an interrupted growth fails to publish, since `committed` is not what it was, and finds its
+   region full at the next look. */
 void segment_replace_by_zeroes(void)
 {
-	is_zeroes = is_zeroes || plat_map_zeroes_at(segment.header, mapped_bytes()); /* a child's child has them already */
+	put_zeroes(MTRACE_REGION_COUNT, MTRACE_REGIONS_OFFSET);
+	for (int i = 0; i < MTRACE_REGION_COUNT; i++) {
+		put_zeroes(i, atomic_exchange_explicit(&segment.committed[i], 0, memory_order_relaxed));
+		extents[i].reserved_bytes = 0;
+	}
 }
 
 void segment_drop_zeroes(void)
 {
-	if (is_zeroes)
-		plat_unmap(segment.header, mapped_bytes());
-	is_zeroes = false;
+	for (int i = 0; i <= MTRACE_REGION_COUNT; i++) {
+		if (zeroes[i])
+			plat_unmap(place_of(i), zeroes[i]);
+		zeroes[i] = 0;
+	}
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
@@ -520,27 +403,24 @@ static bool is_appended(enum mtrace_region_id region)
 	return region_rows[region].first_used > 0;
 }
 
-/* First the promise is taken back, then `used` is looked at once more: whoever reserved before that is seen, whoever
-   reserves after it finds the lower figure and commits again (store then load here, add then load there, all
-   seq_cst: one of the two sees the other). */
+/* Other threads may be recording. So nothing is taken back that anybody may hold: the ids between those handed out and
+   those that are committed are reserved, as by everybody else, and only the pages that hold none but these are given
+   back. They are nobody's for good; `committed` never falls, every id handed out stays valid, and who reserves from now
+   on gets ids behind them. Costs address space, which the region's next growth would have used. */
 static void give_back_of(enum mtrace_region_id region)
 {
-	enum { SLACK = 32 << 10 };
-	struct mtrace_region *r = &segment.header->regions[region];
 	uint64_t element = region_rows[region].element_bytes;
 	uint64_t have = atomic_load_explicit(&segment.committed[region], memory_order_acquire);
-	uint64_t keep = page_up(atomic_load_explicit(&segment.used[region], memory_order_relaxed) * element) + SLACK;
-	if (keep >= have ||
-	    !atomic_compare_exchange_strong_explicit(&segment.committed[region], &have, keep, memory_order_seq_cst,
-						     memory_order_relaxed))
+	uint64_t used = atomic_load_explicit(&segment.used[region], memory_order_relaxed);
+	if (used * element + MTRACE_PAGE_BYTES > have)
 		return;
-	atomic_fetch_sub_explicit(&r->committed_bytes, have - keep, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&segment.header->committed_bytes, have - keep, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&segment.committed_total, have - keep, memory_order_relaxed);
-	if (atomic_load_explicit(&segment.used[region], memory_order_seq_cst) * element <= keep)
-		plat_give_back(segment.base[region] + keep, have - keep);
-	else
-		segment_ensure(region, have);
+	uint64_t count = have / element - used, first = hand_out(region, count);
+	uint64_t from = page_up(first * element), to = page_down(at_most((first + count) * element, have));
+	if (from >= to)
+		return;
+	plat_give_back(segment.base[region] + from, to - from);
+	atomic_fetch_sub_explicit(&segment.header->committed_bytes, to - from, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&segment.committed_total, to - from, memory_order_relaxed);
 }
 
 /* The smaller bound first: who grows from now on stays below it. */
@@ -568,81 +448,4 @@ void segment_give_back(void)
 	for (int region = 0; region < MTRACE_REGION_COUNT; region++)
 		if (is_appended((enum mtrace_region_id)region))
 			give_back_of((enum mtrace_region_id)region);
-}
-
-/* ---- old segments ---------------------------------------------------------------------------------- */
-
-enum { PRUNE_MOST = 64 };
-
-struct dead_list {
-	const char *dir;
-	uint32_t count;
-	struct {
-		uint64_t started_ns;
-		char name[64];
-	} dead[PRUNE_MOST];
-};
-
-/* Same program, and not one that our own `mtrace run` is about to save. */
-static bool is_kin(const char *exe, const char *run_id)
-{
-	const struct mtrace_info *own = segment.info;
-	return !memcmp(exe, own->exe, sizeof own->exe) &&
-	       (!own->run_id[0] || memcmp(run_id, own->run_id, sizeof own->run_id) != 0);
-}
-
-/* Is it a dead segment of our user, of the same program? Reads three small pieces of the file. */
-static bool is_dead_kin(const char *path, uint64_t *started_ns)
-{
-	char exe[sizeof segment.info->exe], run_id[sizeof segment.info->run_id];
-	uint64_t start;
-	if (!plat_is_own_file(path) || plat_is_locked(path))
-		return false;
-	int fd = plat_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	bool kin = read_exactly(fd, exe, sizeof exe, MTRACE_INFO_OFFSET + offsetof(struct mtrace_info, exe)) &&
-		   read_exactly(fd, run_id, sizeof run_id, MTRACE_INFO_OFFSET + offsetof(struct mtrace_info, run_id)) &&
-		   read_exactly(fd, &start, sizeof start, offsetof(struct mtrace_header, wall_start_ns)) &&
-		   is_kin(exe, run_id);
-	plat_close(fd);
-	*started_ns = kin ? start : 0;
-	return kin;
-}
-
-static bool note_dead(const char *name, void *context)
-{
-	struct dead_list *list = context;
-	char path[512];
-	uint64_t started;
-	size_t length = strlen(name);
-	if (strncmp(name, MTRACE_SEGMENT_PREFIX, strlen(MTRACE_SEGMENT_PREFIX)) || length >= sizeof list->dead[0].name)
-		return true;
-	const char *end = path + sizeof path - 1;
-	put_text(put_text(put_text(path, end, list->dir), end, "/"), end, name);
-	if (!strcmp(path, segment.path) || !is_dead_kin(path, &started))
-		return true;
-	uint32_t i = list->count++;
-	for (; i > 0 && list->dead[i - 1].started_ns > started; i--)
-		list->dead[i] = list->dead[i - 1];
-	list->dead[i].started_ns = started;
-	memcpy(list->dead[i].name, name, length + 1);
-	return list->count < PRUNE_MOST;
-}
-
-void segment_prune(uint64_t keep)
-{
-	static struct dead_list list; /* 5 KiB: too much for a host's stack; only boot calls this, once */
-	char dir[512], path[512];
-	memcpy(dir, segment.path, sizeof dir);
-	*strrchr(dir, '/') = 0;
-	list.dir = dir;
-	list.count = 0;
-	plat_list_dir(dir, note_dead, &list);
-	const char *end = path + sizeof path - 1;
-	/* oldest first: [0] is the first one and stays, like the newest keep - 1 */
-	for (uint32_t i = keep ? 1 : 0; i + (keep ? keep - 1 : 0) < list.count; i++) {
-		put_text(put_text(put_text(path, end, dir), end, "/"), end, list.dead[i].name);
-		plat_unlink(path);
-	}
 }

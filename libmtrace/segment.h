@@ -28,14 +28,15 @@ struct segment {
 	_Atomic uint64_t committed_total;
 	uint64_t cap_bytes;
 	_Atomic uint32_t full[MTRACE_REGION_COUNT]; /* sticky */
-	char path[512];
+	char path[512]; /* "" : a file without a name */
+	uint32_t place; /* enum segment_place_kind */
 	uint64_t device, inode; /* of the file, for growth on kernels without MADV_POPULATE_WRITE */
 };
 
 extern struct segment segment; /* this process's; meaningful while guard_tracking() */
 
 struct segment_request {
-	const char *dir; /* "" : choose */
+	const char *dir; /* "" : choose; see segment_files.h */
 	uint64_t cap_bytes; /* 0: choose */
 	uint32_t mode;
 	bool forked;
@@ -43,7 +44,7 @@ struct segment_request {
 
 enum segment_error {
 	SEGMENT_OK = 0,
-	SEGMENT_NO_DIR,     /* no memory-backed directory can be written */
+	SEGMENT_NO_DIR,     /* no memory-backed directory can be written, and memfd_create is refused */
 	SEGMENT_NO_FILE,    /* open refused */
 	SEGMENT_FILE_LIMIT, /* RLIMIT_FSIZE is below what the file needs */
 	SEGMENT_NO_SPACE,   /* not even the first pages */
@@ -53,6 +54,8 @@ enum segment_error {
 /* Makes the file of this process image and maps it. Single caller per process. On error nothing is left behind. */
 enum segment_error segment_create(const struct segment_request *request);
 const char *segment_error_text(enum segment_error error);
+
+/* The next four: segment_files.c. */
 
 /* Unlinks the own user's dead segments of the same program but the first and the newest keep-1. */
 void segment_prune(uint64_t keep);
@@ -95,8 +98,8 @@ static inline void segment_count(enum mtrace_counter counter)
 /* The end record; the first one wins. */
 void segment_note_end(enum mtrace_end end, int status);
 
-/* In a forked child: private zeroes where the parent's segment was, for what was under way to be lost in; until it makes
-   a segment of its own. */
+/* In a forked child: private zeroes where the parent's segment was in use, for what was under way to be lost in; until
+   it makes a segment of its own. */
 void segment_replace_by_zeroes(void);
 void segment_drop_zeroes(void);
 
@@ -105,7 +108,8 @@ void segment_drop_zeroes(void);
    one that grows a region at this instant finds it full. */
 void segment_release_reserve(void);
 
-/* At a clean exit: committed pages that no element uses go back to the system. Events may still come; they commit anew. */
+/* At a clean exit: committed pages that no element uses go back to the system. Other threads may record meanwhile, and
+   events may still come. Their ids are spent: once per process. */
 void segment_give_back(void);
 
 #endif

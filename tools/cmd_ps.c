@@ -61,7 +61,7 @@ static struct glance look_at(const struct read_found *found)
 	const struct mtrace_header *header = (const void *)pages;
 	const struct mtrace_hot *hot = (const void *)(pages + MTRACE_HOT_OFFSET);
 	struct glance glance = {.state = "unreadable"};
-	int fd = open(found->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open(found->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	bool is_read = fd >= 0 && pread(fd, pages, sizeof pages, 0) == (ssize_t)sizeof pages;
 	if (fd >= 0)
 		close(fd);

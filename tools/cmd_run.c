@@ -23,6 +23,7 @@
 #include "run/companion.h"
 #include "run/environment.h"
 #include "run/forward.h"
+#include "run/hold.h"
 #include "run/locate.h"
 #include "run/spawn.h"
 
@@ -200,6 +201,8 @@ static void check_output(const struct run *run)
 	if (!*run->output || strcmp(run->output, "-") == 0)
 		refuse("run: -o %s: a recording needs a file%s", run->output, "; stdout is the command's");
 	bool exists = lstat(run->output, &st) == 0;
+	if (!exists && errno == ENAMETOOLONG)
+		refuse("run: -o %s: its name is too long%s", run->output, "");
 	if (exists && stat(run->output, &st) == 0 && S_ISDIR(st.st_mode))
 		refuse("run: -o %s: is a directory; give a file in it%s", run->output, "");
 	if (exists && !run->force)
@@ -227,6 +230,20 @@ static void find_shim(struct run *run)
 	run->preload = !run->untracked;
 }
 
+/* A tag that no other run has: time is not enough, two runs may begin in one tick. */
+static void make_run_id(struct run *run)
+{
+	unsigned char bytes[8] = {0};
+	if (getrandom(bytes, sizeof bytes, GRND_NONBLOCK) != sizeof bytes) {
+		struct timespec now;
+		clock_gettime(CLOCK_REALTIME, &now);
+		memcpy(bytes, &now.tv_nsec, sizeof bytes);
+	}
+	int used = snprintf(run->run_id, sizeof run->run_id, "%d-", (int)getpid());
+	for (size_t i = 0; i < sizeof bytes; i++)
+		used += snprintf(run->run_id + used, sizeof run->run_id - (size_t)used, "%02x", bytes[i]);
+}
+
 static void find_segment_dir(struct run *run)
 {
 	static char text[LOCATE_PATH_BYTES + 256];
@@ -240,6 +257,10 @@ static void find_segment_dir(struct run *run)
 	if (run->segment_dir[0])
 		return;
 	const char *dir = locate_segment_dir(&why);
+	if (!dir && hold_open(run->run_id, run->segment_dir, sizeof run->segment_dir)) {
+		environment_add(&run->shim_options, "dir", run->segment_dir);
+		return;
+	}
 	if (!dir) {
 		snprintf(text, sizeof text, "/dev/shm %s, and there is no other directory in memory: mount a tmpfs there, or "
 		         "name a directory with --dir (on disk: slower)", why);
@@ -278,20 +299,6 @@ static void announce_untracked(const struct run *run)
 		     follow[0] && run->preload ? "; its children are traced where follow= says so" : "");
 }
 
-/* A tag that no other run has: time is not enough, two runs may begin in one tick. */
-static void make_run_id(struct run *run)
-{
-	unsigned char bytes[8] = {0};
-	if (getrandom(bytes, sizeof bytes, GRND_NONBLOCK) != sizeof bytes) {
-		struct timespec now;
-		clock_gettime(CLOCK_REALTIME, &now);
-		memcpy(bytes, &now.tv_nsec, sizeof bytes);
-	}
-	int used = snprintf(run->run_id, sizeof run->run_id, "%d-", (int)getpid());
-	for (size_t i = 0; i < sizeof bytes; i++)
-		used += snprintf(run->run_id + used, sizeof run->run_id - (size_t)used, "%02x", bytes[i]);
-}
-
 /* Every image of a run is kept until we have read it, unless the user chose otherwise. */
 static void keep_dead_segments(struct run *run)
 {
@@ -306,12 +313,12 @@ static void prepare(struct run *run)
 	find_command(run);
 	check_output(run);
 	find_shim(run);
+	make_run_id(run);
 	if (!run->untracked)
 		find_segment_dir(run);
 	if (!run->untracked || run->preload)
 		check_program(run);
 	keep_dead_segments(run);
-	make_run_id(run);
 	announce_untracked(run);
 }
 

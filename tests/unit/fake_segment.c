@@ -34,10 +34,11 @@ static const struct shape shapes[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_STRINGS] = {1, 65536},
 	[MTRACE_REGION_THREADS] = {sizeof(struct mtrace_thread), 256},
 	[MTRACE_REGION_MARKS] = {sizeof(struct mtrace_mark), 64},
-	[MTRACE_REGION_RANGES] = {1, sizeof(struct mtrace_range_table) + 2 * MTRACE_RANGES_MAX * sizeof(struct mtrace_range)},
+	[MTRACE_REGION_RANGES] = {1, sizeof(struct mtrace_range_table) + MTRACE_RANGES_MAX * sizeof(struct mtrace_range)},
 	[MTRACE_REGION_RANGE_LOG] = {sizeof(struct mtrace_range_op), MTRACE_RANGE_LOG_ENTRIES},
 	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 1024},
 	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), MTRACE_FOLDS_MAX},
+	[MTRACE_REGION_RANGES_OTHER] = {1, MTRACE_RANGES_MAX * sizeof(struct mtrace_range)},
 };
 
 static uint64_t page_up(uint64_t n)

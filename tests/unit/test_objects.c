@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,6 +119,29 @@ START_TEST(nothing_else_is_one)
 			ck_assert_msg(!plat_find_object(nothing[i], &o), "%zu by maps %d", i, by_maps);
 	}
 	free(heap);
+}
+END_TEST
+
+/* Where libc can be asked it is asked: /proc/self/maps cannot be opened here. */
+START_TEST(libc_is_asked_where_it_answers)
+{
+	struct rlimit none = {0, 0};
+	struct plat_object o;
+	if (!dlsym(RTLD_DEFAULT, "_dl_find_object"))
+		return;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert(plat_find_object((uintptr_t)dlsym(RTLD_DEFAULT, "qsort"), &o));
+}
+END_TEST
+
+/* A dlsym that fails allocates its message, in an allocator that may not have begun. */
+START_TEST(looking_in_vain_says_nothing)
+{
+	dlerror();
+	plat_objects_init();
+	ck_assert_ptr_null(plat_symbol_next_if_any("_dl_find_object_of_tomorrow", getauxval(AT_ENTRY)));
+	ck_assert_ptr_null(dlerror());
+	ck_assert_ptr_eq(plat_symbol_next_if_any("_dl_find_object", getauxval(AT_ENTRY)), dlsym(RTLD_DEFAULT, "_dl_find_object"));
 }
 END_TEST
 
@@ -229,6 +253,8 @@ static Suite *objects_suite(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, all_objects_by_libc);
 	tcase_add_test(c, all_objects_by_maps);
+	tcase_add_test(c, libc_is_asked_where_it_answers);
+	tcase_add_test(c, looking_in_vain_says_nothing);
 	tcase_add_test(c, vdso_is_an_object);
 	tcase_add_test(c, nothing_else_is_one);
 	tcase_add_test(c, build_id_is_the_files);

@@ -82,7 +82,7 @@ START_TEST(random_text_does_no_harm)
 			text[i] = letters[room_random(&state) % (sizeof letters - 1)];
 		text[length] = 0;
 		options_parse(&o, text);
-		ck_assert(o.depth >= 1 || o.depth == 0);
+		ck_assert_uint_ge(o.depth, 1);
 		ck_assert_uint_le(o.depth, 256);
 		ck_assert_uint_lt(strlen(o.dir), sizeof o.dir);
 		ck_assert_uint_lt(strlen(o.first_bad), sizeof o.first_bad);

@@ -22,7 +22,8 @@ static const struct mtrace_range *current(uint32_t *count)
 {
 	uint32_t index = (uint32_t)(atomic_load(&table()->current) & 1);
 	*count = table()->count[index];
-	return (const struct mtrace_range *)(table() + 1) + (size_t)index * MTRACE_RANGES_MAX;
+	return index ? (const struct mtrace_range *)(void *)segment.base[MTRACE_REGION_RANGES_OTHER]
+		     : (const struct mtrace_range *)(table() + 1);
 }
 
 static uint32_t owner_of(uintptr_t address)
@@ -152,6 +153,16 @@ START_TEST(threads_lose_nothing_in_silence)
 }
 END_TEST
 
+/* A program with a few mappings pays for a few, in both copies. */
+START_TEST(few_ranges_take_little)
+{
+	for (uintptr_t i = 0; i < 100; i++)
+		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 1, 0, 3);
+	ck_assert_uint_eq(owner_of(base), 1);
+	ck_assert_uint_le(atomic_load(&segment.header->committed_bytes), 192 << 10);
+}
+END_TEST
+
 START_TEST(full_is_counted)
 {
 	for (uintptr_t i = 0; i < MTRACE_RANGES_MAX + 10; i++)
@@ -172,6 +183,7 @@ int main(void)
 	tcase_add_test(plain, a_move_spares_what_came_to_its_old_place);
 	tcase_add_test(plain, random_operations_match_a_reference);
 	tcase_add_test(plain, threads_lose_nothing_in_silence);
+	tcase_add_test(plain, few_ranges_take_little);
 	tcase_add_test(plain, full_is_counted);
 	suite_add_tcase(suite, plain);
 	return room_run(suite);

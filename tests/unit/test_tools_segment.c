@@ -395,6 +395,128 @@ START_TEST(random_blocks_are_found_to_the_byte)
 }
 END_TEST
 
+/* ---- copies ---- */
+
+/* Every byte written, zeros too, and then only what is not zero: cp --sparse=always and its kind. */
+static void write_whole(void)
+{
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	for (size_t at = 0; at < f->bytes; at += 1 << 16) {
+		size_t n = f->bytes - at < 1 << 16 ? f->bytes - at : 1 << 16;
+		ck_assert_int_eq(pwrite(fd, f->image + at, n, (off_t)at), (ssize_t)n);
+	}
+}
+
+START_TEST(a_sparse_copy_says_what_the_whole_one_does)
+{
+	uint32_t row = fake_stack(f, MTRACE_KIND_MALLOC, fake_module(f, "/a", 0), (uint64_t[]){0x10, 0});
+	/* 16 lines a page, 64 in a page of the file, from 1 on: the fourth page's last line lies beyond all that holds
+	   anything */
+	for (uint64_t page = 0; page < 4; page++)
+		fake_malloc(f, row, 0x7f0000000000 + page * 4096, 10 + page, 0);
+	ck_assert_uint_eq(f->lines_used, 65);
+	write_whole();
+	ck_assert_int_eq(read_again(), 0);
+	uint64_t blocks = p->processes[0].totals.live_blocks, bytes = p->processes[0].totals.live_bytes;
+	ck_assert_uint_eq(blocks, 4);
+	ck_assert_uint_eq(p->processes[0].skipped, 0);
+	struct profile_process *q = read_it();
+	ck_assert_uint_eq(q->totals.live_blocks, blocks);
+	ck_assert_uint_eq(q->totals.live_bytes, bytes);
+	ck_assert_uint_eq(q->skipped, 0);
+}
+END_TEST
+
+/* ---- marks, as `mtrace run` looks for them ---- */
+
+static size_t marks_of(uint64_t *next, struct read_mark *marks, size_t room)
+{
+	char path[] = "/dev/shm/mtrace-unit-marks.XXXXXX";
+	int file = mkstemp(path);
+	ck_assert_int_ge(file, 0);
+	fake_segment_write(f, file);
+	size_t count = read_segment_marks(path, next, marks, room);
+	close(file);
+	unlink(path);
+	return count;
+}
+
+static struct mtrace_mark *mark(uint32_t id)
+{
+	return fake_element(f, MTRACE_REGION_MARKS, id);
+}
+
+START_TEST(marks_are_read_once_each)
+{
+	struct read_mark marks[4];
+	uint64_t next = 0;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 0);
+	fake_mark(f, "warm", 1);
+	fake_mark(f, "", 2);
+	mark(2)->flags = MTRACE_MARK_SNAPSHOT;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 2);
+	ck_assert_uint_eq(marks[0].id, 1);
+	ck_assert_str_eq(marks[0].name, "warm");
+	ck_assert(!marks[0].snapshot);
+	ck_assert_uint_eq(marks[1].id, 2);
+	ck_assert_str_eq(marks[1].name, "");
+	ck_assert(marks[1].snapshot);
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 0);
+	fake_mark(f, "later", 3);
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 1);
+	ck_assert_str_eq(marks[0].name, "later");
+	ck_assert_uint_eq(next, 4);
+}
+END_TEST
+
+START_TEST(more_marks_than_room_come_at_the_next_look)
+{
+	struct read_mark marks[2];
+	uint64_t next = 0;
+	for (int i = 0; i < 5; i++)
+		fake_mark(f, "m", 1);
+	ck_assert_uint_eq(marks_of(&next, marks, 2), 2);
+	ck_assert_uint_eq(marks_of(&next, marks, 2), 2);
+	ck_assert_uint_eq(marks[1].id, 4);
+	ck_assert_uint_eq(marks_of(&next, marks, 2), 1);
+	ck_assert_uint_eq(marks[0].id, 5);
+}
+END_TEST
+
+START_TEST(a_mark_being_written_is_waited_for)
+{
+	struct read_mark marks[4];
+	uint64_t next = 0;
+	fake_mark(f, "first", 1);
+	fake_mark(f, "half", 2);
+	fake_mark(f, "third", 3);
+	mark(2)->ready = 0;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 1);
+	ck_assert_uint_eq(next, 2);
+	mark(2)->ready = 1;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 2);
+	ck_assert_str_eq(marks[0].name, "half");
+}
+END_TEST
+
+START_TEST(damaged_marks_end_and_stay_in_bounds)
+{
+	struct read_mark marks[4];
+	uint64_t next = 0;
+	fake_mark(f, "x", 1);
+	memset(mark(1)->name, 'y', sizeof mark(1)->name);
+	fake_header(f)->regions[MTRACE_REGION_MARKS].used = UINT64_MAX;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 1);
+	ck_assert_uint_eq(strlen(marks[0].name), sizeof marks[0].name - 1);
+	next = UINT64_MAX;
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 0);
+	next = 0;
+	memset(fake_header(f)->magic, 'x', 8);
+	ck_assert_uint_eq(marks_of(&next, marks, 4), 0);
+	ck_assert_uint_eq(read_segment_marks("/nonexistent/mtrace.1.2.0", &next, marks, 4), 0);
+}
+END_TEST
+
 /* ---- hostile input ---- */
 
 static void fill_some(void)
@@ -625,6 +747,11 @@ static Suite *suite(void)
 	tcase_add_test(says, ranges_not_committed_are_not_there);
 	tcase_add_test(says, ranges_agree_with_a_map_of_pages);
 	tcase_add_test(says, random_blocks_are_found_to_the_byte);
+	tcase_add_test(says, a_sparse_copy_says_what_the_whole_one_does);
+	tcase_add_test(says, marks_are_read_once_each);
+	tcase_add_test(says, more_marks_than_room_come_at_the_next_look);
+	tcase_add_test(says, a_mark_being_written_is_waited_for);
+	tcase_add_test(says, damaged_marks_end_and_stay_in_bounds);
 	tcase_add_test(says, what_it_cannot_read_it_refuses);
 	tcase_add_test(says, newer_counters_are_shown_by_number);
 	tcase_add_test(hostile, any_length_is_survived);

@@ -1,7 +1,7 @@
 /*
  * find: the segments that lie around: /dev/shm and /tmp, the same directories inside other mount namespaces
- * (containers, by way of one of their processes), or one directory that was named. Only the first pages of each file
- * are read. A segment that cannot be opened or is no segment is not listed.
+ * (containers, by way of one of their processes), what a `mtrace run` holds, or one directory that was named. Only the
+ * first pages of each file are read. A segment that cannot be opened or is no segment is not listed.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -87,12 +87,12 @@ int find_describe(int fd, struct read_found *found)
 	return 0;
 }
 
-static int visit(struct list *l, int directory, const char *path, const char *name)
+static int visit(struct list *l, int directory, const char *path, const char *name, int no_link)
 {
 	struct read_found found = {0};
 	struct stat st;
 	int code = 0;
-	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = openat(directory, name, O_RDONLY | no_link | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return 0;
 	bool is_new = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !is_seen(l, &st);
@@ -107,15 +107,31 @@ static int visit(struct list *l, int directory, const char *path, const char *na
 	return code;
 }
 
+/* In /proc/PID/fd: a file in memory that `mtrace run` keeps for a segment (format.h). */
+static bool is_held(int directory, const char *name)
+{
+	static const char begin[] = "/memfd:" MTRACE_HELD_NAME;
+	char target[128];
+	ssize_t n = readlinkat(directory, name, target, sizeof target);
+	return n > (ssize_t)strlen(begin) && memcmp(target, begin, strlen(begin)) == 0;
+}
+
+static bool is_descriptors(const char *path)
+{
+	return strncmp(path, "/proc/", 6) == 0 && strcmp(path + strlen(path) - 3, "/fd") == 0;
+}
+
 static int scan(struct list *l, const char *path)
 {
 	DIR *d = opendir(path);
 	if (!d)
 		return -errno;
 	int code = 0;
+	bool held = is_descriptors(path);
 	for (struct dirent *e; code == 0 && (e = readdir(d));)
-		if (strncmp(e->d_name, MTRACE_SEGMENT_PREFIX, strlen(MTRACE_SEGMENT_PREFIX)) == 0)
-			code = visit(l, dirfd(d), path, e->d_name);
+		if (held ? is_held(dirfd(d), e->d_name)
+		         : strncmp(e->d_name, MTRACE_SEGMENT_PREFIX, strlen(MTRACE_SEGMENT_PREFIX)) == 0)
+			code = visit(l, dirfd(d), path, e->d_name, held ? 0 : O_NOFOLLOW);
 	closedir(d);
 	return code;
 }
@@ -177,6 +193,37 @@ static int scan_containers(struct list *l)
 	return code;
 }
 
+/* ---- held by `mtrace run` ---- */
+
+/* The name of the process that holds them, see companion.c. */
+static bool is_holder(const char *pid)
+{
+	static const char name[] = "mtrace-saves\n";
+	char path[64], text[32];
+	snprintf(path, sizeof path, "/proc/%.20s/comm", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+	if (fd >= 0)
+		close(fd);
+	return n == (ssize_t)strlen(name) && memcmp(text, name, strlen(name)) == 0;
+}
+
+static int scan_holders(struct list *l)
+{
+	DIR *d = opendir("/proc");
+	int code = 0;
+	for (struct dirent *e; d && code != -ENOMEM && (e = readdir(d));) {
+		char path[64];
+		if (!isdigit((unsigned char)e->d_name[0]) || !is_holder(e->d_name))
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s/fd", e->d_name);
+		code = scan(l, path);
+	}
+	if (d)
+		closedir(d);
+	return code == -ENOMEM ? code : 0;
+}
+
 /* ---- results ---- */
 
 static int oldest_first(const void *a, const void *b)
@@ -205,6 +252,8 @@ int read_list_segments(const char *dir, struct read_found **found, size_t *count
 	int code = dir ? scan(&l, dir) : scan_usual(&l, "");
 	if (!dir && code == 0)
 		code = scan_containers(&l);
+	if (!dir && code == 0)
+		code = scan_holders(&l);
 	return finish(&l, code, found, count);
 }
 
@@ -212,6 +261,8 @@ int find_segments_under(const char *root, struct read_found **found, size_t *cou
 {
 	struct list l = {0};
 	int code = scan_usual(&l, root);
+	if (code == 0 && !root[0])
+		code = scan_holders(&l);
 	return finish(&l, code, found, count);
 }
 

@@ -60,6 +60,7 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_RANGE_LOG: return sizeof(struct mtrace_range_op);
 	case MTRACE_REGION_TALLIES: return sizeof(struct mtrace_tally);
 	case MTRACE_REGION_FOLDS: return sizeof(struct mtrace_fold);
+	case MTRACE_REGION_RANGES_OTHER: return 1;
 	default: return 0;
 	}
 }
@@ -68,7 +69,7 @@ static size_t element_bytes(enum mtrace_region_id id)
 static bool is_append_only(enum mtrace_region_id id)
 {
 	return id != MTRACE_REGION_LIVE_ROOT && id != MTRACE_REGION_LIVE_HUGE && id != MTRACE_REGION_RANGES &&
-	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS;
+	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS && id != MTRACE_REGION_RANGES_OTHER;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -112,6 +113,14 @@ static uint64_t copy_data(int fd, unsigned char *to, uint64_t offset, uint64_t b
 	return copied;
 }
 
+/* Reached by an index found elsewhere, never counted through: in these, elements of zeros only (live lines without a
+   block) are as good as others, and a sparse file may well end in them. In the others such an element was never
+   published, and a count that no data backs would only cost memory. */
+static bool is_reached_by_index(enum mtrace_region_id id)
+{
+	return id == MTRACE_REGION_LIVE_CHUNKS || id == MTRACE_REGION_LIVE_LEAVES || id == MTRACE_REGION_LIVE_LINES;
+}
+
 static void forget(struct segment_region *region)
 {
 	if (region->bytes)
@@ -137,7 +146,7 @@ void segment_copy_region(struct segment *s, enum mtrace_region_id id)
 	region->mapped_bytes = bytes;
 	/* an element that begins before a hole is whole: the hole is its zeros */
 	uint64_t copied = copy_data(s->fd, to, segment_header(s)->regions[id].offset, bytes), each = element_bytes(id);
-	region->count = least((copied + each - 1) / each, bytes / each);
+	region->count = is_reached_by_index(id) ? bytes / each : least((copied + each - 1) / each, bytes / each);
 }
 
 static uint64_t ranges_current(const struct segment *s)
@@ -155,6 +164,7 @@ void segment_copy_ranges(struct segment *s)
 	   microseconds of some mmap call, our copy rarely longer: this many looks are ample. */
 	for (int attempt = 0; attempt < 64; attempt++) {
 		segment_copy_region(s, MTRACE_REGION_RANGES);
+		segment_copy_region(s, MTRACE_REGION_RANGES_OTHER);
 		segment_copy_region(s, MTRACE_REGION_RANGE_LOG);
 		const struct segment_region *r = &s->regions[MTRACE_REGION_RANGES];
 		if (!s->alive || r->count < sizeof(struct mtrace_range_table))

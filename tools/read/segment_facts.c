@@ -139,6 +139,9 @@ void segment_read_facts(struct segment *s)
 	process->shim_version = profile_string_n(s->profile, h->shim_version, sizeof h->shim_version);
 	process->peak_live_bytes = hot->peak_bytes > 0 ? (uint64_t)hot->peak_bytes : 0;
 	process->tracker_bytes = h->committed_bytes < s->file_bytes ? h->committed_bytes : s->file_bytes;
+	if (h->features_optional & MTRACE_FEATURE_DIES_WITH_PROCESS)
+		process->note = "its record dies with the process: no directory in memory could be written, and no `mtrace run` "
+		                "holds it";
 	read_mode(s);
 	read_arguments(s);
 	read_end(s);

@@ -46,7 +46,7 @@ static uint64_t read_new_frames(struct segment *s, uint64_t first)
 
 int segment_open_part(struct segment *s)
 {
-	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* what is held is a link of /proc */
 	if (s->fd < 0)
 		return -errno;
 	int code = segment_copy_head(s);

@@ -139,10 +139,10 @@ static void apply(struct map *m, const struct mtrace_range_op *op)
 static uint64_t load_copy(struct map *m)
 {
 	struct segment *s = m->s;
-	const struct segment_region *r = &s->regions[MTRACE_REGION_RANGES];
-	const struct mtrace_range_table *table = (const void *)r->bytes;
+	const struct mtrace_range_table *table = (const void *)s->regions[MTRACE_REGION_RANGES].bytes;
 	uint64_t current = table->current, copy = current & 1;
-	uint64_t offset = sizeof *table + copy * MTRACE_RANGES_MAX * sizeof(struct mtrace_range);
+	const struct segment_region *r = &s->regions[copy ? MTRACE_REGION_RANGES_OTHER : MTRACE_REGION_RANGES];
+	uint64_t offset = copy ? 0 : sizeof *table;
 	uint64_t there = r->count > offset ? (r->count - offset) / sizeof(struct mtrace_range) : 0;
 	uint64_t count = table->count[copy];
 	if (count > there) {

@@ -16,9 +16,11 @@
 #include "command.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "run/hold.h"
 
 #define DEAD_BYTES_MAX (32u << 20) /* half of the smallest /dev/shm there is (Docker's 64 MB) */
 #define DEAD_COUNT_MAX 256
+#define DEAD_HELD_MAX 16 /* files that are held are few */
 
 void collect_init(struct collect *c, const char *run_id, const char *dir, pid_t command, uint64_t command_start)
 {
@@ -37,12 +39,16 @@ void collect_fini(struct collect *c)
 
 /* ---- what is there ---- */
 
-/* By name and inode: once an image's file is removed, a later image of the same process may take its name. */
-static struct collect_segment *find(struct collect *c, const char *path, ino_t inode)
+/* By name and inode: once an image's file is removed, a later image of the same process may take its name. And by what
+   is in it: a file that is held is used again. */
+static struct collect_segment *find(struct collect *c, const struct read_found *found, ino_t inode)
 {
-	for (size_t i = 0; i < c->count; i++)
-		if (c->segments[i].inode == inode && strcmp(c->segments[i].path, path) == 0)
-			return &c->segments[i];
+	for (size_t i = 0; i < c->count; i++) {
+		struct collect_segment *s = &c->segments[i];
+		if (s->inode == inode && s->pid == found->pid && s->start_time == found->start_time &&
+		    s->image == found->image && strcmp(s->path, found->path) == 0)
+			return s;
+	}
 	return NULL;
 }
 
@@ -72,7 +78,7 @@ void collect_scan(struct collect *c)
 		struct stat st;
 		if (strcmp(found[i].run_id, c->run_id) != 0 || stat(found[i].path, &st) != 0)
 			continue;
-		struct collect_segment *s = find(c, found[i].path, st.st_ino);
+		struct collect_segment *s = find(c, &found[i], st.st_ino);
 		if (!s)
 			s = add(c, &found[i], st.st_ino);
 		s->alive = found[i].alive;
@@ -126,20 +132,22 @@ static bool is_same_file(const struct collect_segment *s)
 
 static void remove_file(struct collect_segment *s)
 {
-	if (!is_same_file(s) || unlink(s->path) == 0 || errno == ENOENT)
+	if (hold_has_path(s->path))
+		s->is_gone = hold_free(s->path) == 0;
+	else if (!is_same_file(s) || unlink(s->path) == 0 || errno == ENOENT)
 		s->is_gone = true;
 }
 
 static void remove_when_many(struct collect *c)
 {
 	uint64_t bytes = 0;
-	size_t count = 0;
+	size_t count = 0, most = hold_is_open() ? DEAD_HELD_MAX : DEAD_COUNT_MAX;
 	for (size_t i = c->count; i-- > 0;) {
 		struct collect_segment *s = &c->segments[i];
 		if (!s->is_read || s->is_gone || runs_a_program(s->pid))
 			continue;
 		bytes += s->committed_bytes;
-		if (++count > DEAD_COUNT_MAX || bytes > DEAD_BYTES_MAX)
+		if (++count > most || bytes > DEAD_BYTES_MAX)
 			remove_file(s);
 	}
 }

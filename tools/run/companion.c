@@ -26,6 +26,7 @@
 #include "model/profile.h"
 #include "read/read.h"
 #include "run/collect.h"
+#include "run/hold.h"
 #include "run/locate.h"
 #include "run/save.h"
 #include "run/snapshot.h"
@@ -208,8 +209,8 @@ static void explain_nothing(const struct companion *c, char out[700])
 	else if (is_switched_off(p))
 		snprintf(out, 700, "mode=off was asked for");
 	else if (p->process_count)
-		snprintf(out, 700, "libmtrace was loaded, but saw no allocation: the program allocates by other means "
-		         "(`mtrace doctor %s` looks for them)", c->task.program);
+		snprintf(out, 700, "libmtrace was loaded, but saw no allocation: the program made none, or has an "
+		         "allocator of its own inside (`mtrace doctor %s` tells)", c->task.program);
 	else
 		snprintf(out, 700, "no segment was written in %s: the program is excluded by exe= in MTRACE_OPTIONS, clears "
 		         "LD_PRELOAD, went on as another process, or has no room there (`mtrace doctor %s`)",
@@ -228,13 +229,16 @@ static void say_saved(struct companion *c, const char *end, const char *path, co
 	const struct profile *p = c->collect.profile;
 	const struct profile_process *own = &p->processes[0];
 	const char *quote = is_shell_word(path) ? "" : "'";
+	bool only_maps = own->totals.alloc_blocks == 0 && own->by_kind[MTRACE_KIND_MMAP].alloc_blocks > 0;
+	const struct profile_counts *live = only_maps ? &own->by_kind[MTRACE_KIND_MMAP] : &own->totals;
+	const char *what = !only_maps ? "blocks" : live->live_blocks == 1 ? "mapping" : "mappings";
 	char bytes[32], others[48] = "", snapshots[700];
 	bool trouble = snapshots_describe(&c->snapshots, p, snapshots, sizeof snapshots);
-	emit_bytes(bytes, own->totals.live_bytes);
+	emit_bytes(bytes, live->live_bytes);
 	if (p->process_count > 1)
 		snprintf(others, sizeof others, " (and %u more images)", p->process_count - 1);
-	say(c, trouble, "%s%s in %llu blocks live at the end%s; saved %s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
-	    (unsigned long long)own->totals.live_blocks, others, quote, path, quote, unnamed[0] ? " without names: " : "",
+	say(c, trouble, "%s%s in %llu %s live at the end%s; saved %s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
+	    (unsigned long long)live->live_blocks, what, others, quote, path, quote, unnamed[0] ? " without names: " : "",
 	    unnamed, snapshots, quote, path, quote);
 }
 
@@ -311,7 +315,8 @@ static void companion_main(struct companion *c)
 {
 	setsid();
 	prctl(PR_SET_NAME, "mtrace-saves");
-	collect_init(&c->collect, c->task.run_id, c->task.segment_dir, c->task.command, c->task.command_start);
+	collect_init(&c->collect, c->task.run_id, hold_is_open() ? HOLD_OWN_DIR : c->task.segment_dir, c->task.command,
+	             c->task.command_start);
 	struct save_request request = request_of(c);
 	snapshots_begin(&c->snapshots, &request);
 	look_until_end(c);

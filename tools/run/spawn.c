@@ -15,6 +15,11 @@
 
 #include "run/aside.h"
 #include "run/environment.h"
+#include "run/hold.h"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436 /* in headers since glibc 2.34; the same on every architecture */
+#endif
 
 extern char **environ;
 
@@ -126,16 +131,16 @@ pid_t spawn_command(const struct spawn_request *request)
 	return failed ? failed : child;
 }
 
-/* close_range(2) where the kernel has it (5.9), else what /proc lists. */
+/* close_range(2) where the kernel has it (5.9), else what /proc lists. What is held for the command's segments stays. */
 static void close_from(int first)
 {
-	if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+	if (!hold_is_open() && syscall(SYS_close_range, first, ~0u, 0) == 0)
 		return;
 	DIR *d = opendir("/proc/self/fd");
 	if (!d)
 		return;
 	for (struct dirent *e; (e = readdir(d));)
-		if (atoi(e->d_name) >= first && atoi(e->d_name) != dirfd(d))
+		if (atoi(e->d_name) >= first && atoi(e->d_name) != dirfd(d) && !hold_has(atoi(e->d_name)))
 			close(atoi(e->d_name));
 	closedir(d);
 }
