@@ -12,8 +12,10 @@
 
 #include "unwind/unwind.h"
 
-/* pthread_create by the real function; as it returns. */
-int births_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument,
-                  const struct unwind_start *at);
+typedef int births_function(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
+
+/* pthread_create by the real function, `create`; as it returns. */
+int births_create(births_function *create, pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                  void *argument, const struct unwind_start *at);
 
 #endif

@@ -10,7 +10,6 @@
 #include "threads.h"
 #include "tracker.h"
 
-struct real_functions real;
 struct plat_object boot_allocator;
 
 static struct owner_page early_page; /* stands in until the real one is mapped: nothing is recorded */
@@ -56,135 +55,6 @@ size_t boot_size(const void *p)
 	return size;
 }
 
-/* ---- the real functions -------------------------------------------------------------------------------- */
-
-static bool is_own(const void *function)
-{
-	struct plat_object object;
-	uintptr_t own = (uintptr_t)&is_own;
-	return function && plat_find_object((uintptr_t)function, &object) && own >= object.start && own < object.end;
-}
-
-/* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
-   that it does not define (reallocarray, say), and these must go on to it, never past it. */
-static bool foreign_in_front;
-
-static void *find_real(const char *name)
-{
-	void *front = foreign_in_front ? plat_symbol_before(name, (uintptr_t)&is_own) : NULL;
-	return front ? front : plat_symbol_next(name);
-}
-
-static void find_real_functions(void)
-{
-	foreign_in_front = plat_symbol_before("malloc", (uintptr_t)&is_own) != NULL;
-#define EAGER(ret, name, params) *(void **)&real.name = find_real(#name);
-#include "wrapped.def"
-}
-
-static void find_early(void **slot, const char *name)
-{
-	*slot = plat_symbol_next_if_any(name, (uintptr_t)&is_own); /* a failure would allocate in an allocator that starts */
-}
-
-/* LAZY functions and operators that are there already: a look-up takes the loader's lock, and a thread that a library's
-   constructor waits for would never get it. */
-static void find_what_is_there(void)
-{
-#define LAZY(ret, name, params) find_early((void **)&real.name, #name);
-#include "wrapped.def"
-	find_early((void **)&real._Znwm, "_Znwm");
-	if (real._Znwm) {
-#define NEW(name, params, args) find_early((void **)&real.name, #name);
-#define DELETE(name, params, args) find_early((void **)&real.name, #name);
-#include "wrapped.def"
-	}
-}
-
-/* Where the caller's own object and what it was linked with are searched, whatever scope it was loaded into. */
-static void *find_from_caller(const char *name, uintptr_t caller)
-{
-	struct plat_object object;
-	void *handle = plat_find_object(caller, &object) && object.path ? plat_open_loaded(object.path) : NULL;
-	void *found = handle ? plat_symbol_in(handle, name) : NULL;
-	if (handle && real.dlclose)
-		real.dlclose(handle); /* the caller may be unloaded as before */
-	return found;
-}
-
-/* What defines the function stays loaded: its address is kept for everybody. */
-static void pin_definer(const void *function)
-{
-	struct plat_object object;
-	if (plat_find_object((uintptr_t)function, &object) && object.path)
-		plat_pin_loaded(object.path);
-}
-
-static void *find_late(void **slot, const char *name, uintptr_t caller)
-{
-	void *found = plat_symbol_next(name);
-	if (!found)
-		found = find_from_caller(name, caller);
-	if (is_own(found))
-		found = NULL;
-	if (found)
-		pin_definer(found);
-	__atomic_store_n(slot, found, __ATOMIC_RELAXED);
-	return found;
-}
-
-/* C++ comes with a library that was opened: all its operators at once, for the reason of find_what_is_there. */
-static void find_operators(uintptr_t caller)
-{
-#define NEW(name, params, args)                                                                                        \
-	if (!real.name)                                                                                                \
-		find_late((void **)&real.name, #name, caller);
-#define DELETE(name, params, args) NEW(name, params, args)
-#include "wrapped.def"
-}
-
-static bool is_operator(const char *name)
-{
-	return name[0] == '_' && name[1] == 'Z';
-}
-
-__attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
-{
-	static _Atomic uint32_t operators;
-	int saved = errno;
-	void *found = find_late(slot, name, caller);
-	if (found && is_operator(name) && !atomic_exchange_explicit(&operators, 1, memory_order_relaxed))
-		find_operators(caller);
-	errno = saved;
-	return found;
-}
-
-/* ---- is this process a target? -------------------------------------------------------------------------- */
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
-/* exec in a traced process is followed; a child that execs is one only by follow=. */
-static bool is_child_image(void)
-{
-	if (options.pid)
-		return options.pid != plat_pid();
-	return segment_was_forked(options.dir, plat_pid()) || segment_is_alive(options.dir, plat_parent_pid());
-}
-
-static bool is_target(void)
-{
-	char exe[512];
-	plat_readlink("/proc/self/exe", exe, sizeof exe);
-	const char *name = base_name(exe);
-	if (options.exe[0] && !options_match(options.exe, name))
-		return false;
-	return !is_child_image() || options_match(options.follow, name);
-}
-
 /* ---- starting --------------------------------------------------------------------------------------- */
 
 static bool map_owner_page(void)
@@ -212,10 +82,11 @@ static const char *make_segment(bool forked)
 static void start_recording(void)
 {
 	uint32_t generation = ++process.generation;
+	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
 	atomic_store_explicit(&owner_page->generation, generation, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
 	if (segment.header->mode == MTRACE_MODE_EXACT)
-		atomic_store_explicit(&owner_page->active, 1, memory_order_release);
+		atomic_store_explicit(&owner_page->active, simply ? BOOT_SIMPLY : BOOT_BESIDE_AN_ALLOCATOR, memory_order_release);
 }
 
 static void set_counter(enum mtrace_counter counter, uint64_t value)
@@ -260,7 +131,7 @@ static void in_forked_child(void)
 	if (guard_tracking())
 		return;
 	segment_replace_by_zeroes();
-	if (thread_self.nested && thread_self.generation == process.generation)
+	if (thread_self.entered && thread_self.generation == process.generation)
 		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
 }
 
@@ -273,11 +144,11 @@ static void start(void)
 		memset(&boot_allocator, 0, sizeof boot_allocator);
 	if (options.help)
 		print_help_and_exit();
-	if (!is_target()) {
+	if (!boot_is_target()) {
 		segment_forget_forked(options.dir);
 		return;
 	}
-	if (foreign_in_front) {
+	if (boot_foreign_in_front) {
 		log_trouble("inactive: another allocator is in front: ", boot_allocator.path && boot_allocator.path[0]
 			    ? boot_allocator.path : "linked into the program",
 			    "name libmtrace.so first in LD_PRELOAD, or link the program without it");
@@ -298,6 +169,7 @@ static void start(void)
 	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
 	if (process.tracked)
 		pthread_atfork(NULL, NULL, in_forked_child);
+	boot_mark_descendants();
 	start_recording();
 }
 
@@ -312,8 +184,7 @@ static bool boot(void)
 		return false;
 	int saved = errno;
 	plat_objects_init();
-	find_real_functions();
-	find_what_is_there();
+	boot_find_real_functions();
 	start();
 	errno = saved;
 	atomic_store_explicit(&process.booted, 1, memory_order_release);

@@ -28,6 +28,9 @@ struct real_functions {
 };
 extern struct real_functions real;
 
+/* The values of owner_page->active while recording. */
+enum { BOOT_SIMPLY = 1, BOOT_BESIDE_AN_ALLOCATOR = 2 };
+
 /* Not recording yet: boots, or makes a forked child's segment. true: record this event. */
 bool boot_wake(void);
 
@@ -37,14 +40,22 @@ static inline bool boot_ready(void)
 	return guard_tracking() || boot_wake();
 }
 
-/* Looks a LAZY function up at its first call: behind us in search order, else in the object that calls (a C++ library
-   loaded RTLD_LOCAL brings operators that only it can see). NULL: nowhere. Not async-signal-safe the first time. */
+/* Looks a LAZY function up at its first call: in the object that calls and what it was linked with (a library loaded
+   RTLD_LOCAL brings operators that only it can see), else behind us in search order. NULL: nowhere. Use what it
+   returns: it is not always kept. Async-signal-safe unless the function is nowhere in what the caller was linked with. */
 void *boot_look_up(void **slot, const char *name, uintptr_t caller);
 
 static inline void *boot_find(void **slot, const char *name, uintptr_t caller)
 {
 	void *found = __atomic_load_n(slot, __ATOMIC_RELAXED); /* a function's address: nothing else is read through it */
 	return likely(found) ? found : boot_look_up(slot, name, caller);
+}
+
+/* true: record this event, whoever of the program calls. false: ask boot_ready; where the allocator is not libc's it is
+   always false, since such a one may call itself by name, and thus us. */
+static inline bool boot_simply_tracking(void)
+{
+	return atomic_load_explicit(&owner_page->active, memory_order_acquire) == BOOT_SIMPLY;
 }
 
 /* The object that defines the real malloc, and whether a function lies in it. */
@@ -54,6 +65,10 @@ static inline bool boot_is_allocators(const void *function)
 {
 	return (uintptr_t)function - boot_allocator.start < boot_allocator.end - boot_allocator.start;
 }
+
+/* Around dlclose: functions that are kept stay loaded, none is kept meanwhile. */
+void boot_closing(void);
+void boot_closed(void);
 
 /* Blocks served while the allocator is not known, recognised by address for the life of the process. */
 void *boot_alloc(size_t size, size_t alignment);
@@ -65,5 +80,20 @@ void boot_note_limit(int resource, const struct rlimit *limit);
 
 /* The process ends here and now (_exit, quick_exit). */
 void boot_note_end(uint32_t end, int status);
+
+/* ---- the parts of boot ---- */
+
+/* boot_symbols: once, before threads. Takes the loader's lock. */
+void boot_find_real_functions(void);
+
+/* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
+   that it does not define (reallocarray, say), and these must go on to it, never past it. */
+extern bool boot_foreign_in_front;
+
+/* boot_target: is this process image to be recorded? */
+bool boot_is_target(void);
+
+/* It is: what it execs in children is not, unless follow= says so, however far down and whoever is its parent then. */
+void boot_mark_descendants(void);
 
 #endif

@@ -187,13 +187,18 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 		segment_count(MTRACE_COUNTER_drop_counts);
 }
 
-void counts_flush_live(struct thread_state *self)
+void counts_add_live(int64_t bytes)
 {
-	int64_t delta = self->live_delta;
-	self->live_delta = 0;
-	int64_t live = atomic_fetch_add_explicit(&segment.hot->live_bytes, delta, memory_order_relaxed) + delta;
+	int64_t live = atomic_fetch_add_explicit(&segment.hot->live_bytes, bytes, memory_order_relaxed) + bytes;
 	int64_t peak = atomic_load_explicit(&segment.hot->peak_bytes, memory_order_relaxed);
 	while (live > peak && !atomic_compare_exchange_weak_explicit(&segment.hot->peak_bytes, &peak, live,
 								     memory_order_relaxed, memory_order_relaxed))
 		;
+}
+
+void counts_flush_live(struct thread_state *self)
+{
+	int64_t delta = self->live_delta;
+	self->live_delta = 0;
+	counts_add_live(delta);
 }

@@ -100,7 +100,10 @@ static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t
 
 enum { COUNTS_LIVE_STEP = 65536 }; /* what a thread keeps to itself: the peak is exact within threads x 64 KiB */
 
-/* Adds the thread's own share to the process's live bytes and raises the peak. */
+/* Adds to the process's live bytes at once, and raises the peak. */
+void counts_add_live(int64_t bytes);
+
+/* The same with what the thread kept to itself. */
 void counts_flush_live(struct thread_state *self);
 
 static inline void counts_live(struct thread_state *self, int64_t bytes)

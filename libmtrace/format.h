@@ -379,7 +379,7 @@ static_assert(sizeof(struct mtrace_module) == 72, "segment format");
 struct mtrace_thread {
 	_Atomic uint32_t tid;      /* 0: record not in use */
 	_Atomic uint32_t ended;    /* 1: returned from its start routine, or pthread_exit */
-	_Atomic uint32_t inside;   /* nesting of our hooks in it just now: what a crash report looks at */
+	_Atomic uint32_t inside;   /* 1: in one of our hooks just now: what a crash report looks at */
 	_Atomic uint32_t row;      /* THREAD row of its creation, 0 unknown */
 	uint64_t start_tick;
 	_Atomic uint64_t end_tick;

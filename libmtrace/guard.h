@@ -21,7 +21,7 @@
 struct mtrace_thread;
 
 struct owner_page {
-	_Atomic uint32_t active;     /* 1: record. Release store after the segment is ready; pairs: guard_tracking */
+	_Atomic uint32_t active;     /* 1: record; 2: record, the allocator is not libc's (boot.h). Release store after the segment is ready; pairs: guard_tracking */
 	_Atomic uint32_t generation; /* not 0, differs between a process and its forked children */
 	_Atomic uint32_t creating;   /* somebody makes this process's segment */
 	_Atomic uint32_t refused;    /* this process will not record */
@@ -32,17 +32,16 @@ struct workspace; /* the tracker's: what is too large to be here */
 
 struct thread_state {
 	uint32_t generation;
-	uint32_t nested;          /* hooks of ours active in this thread; more than one inside a signal handler */
+	uint32_t side;            /* birth of a block made now, and its thread: live.h */
 	struct mtrace_thread *record; /* never NULL once generation is set */
 	struct workspace *work;   /* NULL: none to be had */
 	uint32_t id;              /* index in THREADS, 0 none */
-	uint32_t side;            /* birth of a block made now, and its thread: live.h */
 	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
 	const void *allocated;    /* the block of the last recorded allocation: see tracker_operator_allocated */
 	uint32_t events_left;     /* until the tick is looked at */
 	uint32_t tick_interval;   /* events between two looks, adapts */
 	uintptr_t stack_low, stack_high;
-	uintptr_t entered;        /* the stack pointer of the outermost hook that is active */
+	uintptr_t entered;        /* a stack address of the outermost hook that is active, 0 none */
 	uint64_t tick;
 	const void *deleting;     /* the block that an operator delete is about to free */
 };

@@ -4,6 +4,9 @@
  *
  * A block goes back only to the allocator that made it; blocks of the bootstrap arena are recognised by address, for
  * the life of the process. errno is what the real function left. Nothing here may be called by our own code.
+ *
+ * madvise is not among them: it changes what is resident, never who owns it, and the record has nothing that would
+ * change with it; what is resident the reader measures itself.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -38,11 +41,37 @@ EXPORT void sdallocx(void *p, size_t size, int flags);
 #include "wrapped.def"
 EXPORT void cfree(void *p);
 
+/* ---- is it the program that calls? ----------------------------------------------------------------------- */
+
+/* An allocator outside libc may implement one function by another that it calls by name, which leads through us: that
+   is its own affair, and would count twice. The thread's real calls under way that may do so; looked at only where
+   there is such an allocator. */
+static __thread uint32_t inside_allocator __attribute__((tls_model("initial-exec")));
+
+#define INSIDE(call)                                                                                                   \
+	({                                                                                                             \
+		inside_allocator++;                                                                                    \
+		__typeof__(call) result_ = (call);                                                                     \
+		inside_allocator--;                                                                                    \
+		result_;                                                                                               \
+	})
+
+static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
+{
+	return boot_ready() && !(inside_allocator && boot_is_allocators((const void *)caller));
+}
+
+/* Is this event of the malloc family to be recorded? */
+static inline bool records(uintptr_t caller)
+{
+	return likely(boot_simply_tracking()) || records_aside(caller);
+}
+
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */
 
 EXPORT void *malloc(size_t size)
 {
-	if (unlikely(!boot_ready()))
+	if (unlikely(!records(CALLER)))
 		return real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
 	void *p = real.malloc(size);
 	if (likely(p))
@@ -53,12 +82,12 @@ EXPORT void *malloc(size_t size)
 EXPORT void *calloc(size_t count, size_t size)
 {
 	size_t bytes;
-	if (unlikely(!boot_ready())) {
+	if (unlikely(!records(CALLER))) {
 		if (real.calloc)
 			return real.calloc(count, size);
 		return __builtin_mul_overflow(count, size, &bytes) ? NULL : boot_alloc(bytes, MALLOC_ALIGNMENT);
 	}
-	void *p = real.calloc(count, size);
+	void *p = INSIDE(real.calloc(count, size));
 	if (likely(p))
 		tracker_allocated(p, count * size, HERE); /* it did not overflow: the allocator said so */
 	return p;
@@ -72,9 +101,9 @@ static int aligned_in_arena(void **out, size_t alignment, size_t size)
 
 EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 {
-	if (unlikely(!boot_ready()))
+	if (unlikely(!records(CALLER)))
 		return real.posix_memalign ? real.posix_memalign(out, alignment, size) : aligned_in_arena(out, alignment, size);
-	int error = real.posix_memalign(out, alignment, size);
+	int error = INSIDE(real.posix_memalign(out, alignment, size));
 	if (likely(!error && *out))
 		tracker_allocated(*out, size, HERE);
 	return error;
@@ -84,9 +113,9 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 #define ALIGNED(name, params, args, alignment)                                                                         \
 	EXPORT void *name params                                                                                       \
 	{                                                                                                              \
-		if (unlikely(!boot_ready()))                                                                           \
+		if (unlikely(!records(CALLER)))                                                                        \
 			return real.name ? real.name args : boot_alloc(size, alignment);                               \
-		void *p = real.name args;                                                                              \
+		void *p = INSIDE(real.name args);                                                                      \
 		if (likely(p))                                                                                         \
 			tracker_allocated(p, size, HERE);                                                              \
 		return p;                                                                                              \
@@ -116,7 +145,7 @@ static void *reallocate(void *old, size_t size, const struct unwind_start *at)
 {
 	if (unlikely(boot_owns(old)))
 		return leave_arena(old, size, at);
-	if (unlikely(!boot_ready())) {
+	if (unlikely(!records(at->pc - 1))) {
 		if (real.realloc)
 			return real.realloc(old, size);
 		return old ? NULL : boot_alloc(size, MALLOC_ALIGNMENT);
@@ -124,7 +153,7 @@ static void *reallocate(void *old, size_t size, const struct unwind_start *at)
 	struct tracker_move move = {.known = false};
 	if (likely(old))
 		tracker_realloc_begin(&move, old);
-	void *p = real.realloc(old, size);
+	void *p = INSIDE(real.realloc(old, size));
 	tracker_realloc_end(&move, old, p, size, at);
 	return p;
 }
@@ -148,45 +177,47 @@ EXPORT void *reallocarray(void *old, size_t count, size_t size)
 /* ---- free ------------------------------------------------------------------------------------------ */
 
 /* Shared by everything that frees: true when the real function must not see the block. */
-static inline bool freeing(void *p)
+static inline bool freeing(void *p, uintptr_t caller)
 {
 	if (unlikely(!p))
 		return false;
 	if (unlikely(boot_owns(p)))
 		return true;
-	if (likely(boot_ready()))
+	if (likely(records(caller)))
 		tracker_freeing(p);
 	return false;
 }
 
 EXPORT void free(void *p)
 {
-	if (!freeing(p) && real.free)
+	if (!freeing(p, CALLER) && real.free)
 		real.free(p);
 }
 
 EXPORT void cfree(void *p)
 {
-	if (!freeing(p) && real.free)
+	if (!freeing(p, CALLER) && real.free)
 		real.free(p);
 }
 
 EXPORT void free_sized(void *p, size_t size)
 {
-	if (freeing(p))
+	if (freeing(p, CALLER))
 		return;
-	if (boot_find((void **)&real.free_sized, "free_sized", CALLER))
-		real.free_sized(p, size);
+	void (*function)(void *, size_t) = boot_find((void **)&real.free_sized, "free_sized", CALLER);
+	if (function)
+		function(p, size);
 	else
 		real.free(p);
 }
 
 EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-	if (freeing(p))
+	if (freeing(p, CALLER))
 		return;
-	if (boot_find((void **)&real.free_aligned_sized, "free_aligned_sized", CALLER))
-		real.free_aligned_sized(p, alignment, size);
+	void (*function)(void *, size_t, size_t) = boot_find((void **)&real.free_aligned_sized, "free_aligned_sized", CALLER);
+	if (function)
+		function(p, alignment, size);
 	else
 		real.free(p);
 }
@@ -252,20 +283,22 @@ EXPORT size_t xallocx(void *p, size_t size, size_t extra, int flags)
 
 EXPORT void dallocx(void *p, int flags)
 {
-	if (freeing(p))
+	if (freeing(p, CALLER))
 		return;
-	if (boot_find((void **)&real.dallocx, "dallocx", CALLER))
-		real.dallocx(p, flags);
+	void (*function)(void *, int) = boot_find((void **)&real.dallocx, "dallocx", CALLER);
+	if (function)
+		function(p, flags);
 	else
 		real.free(p);
 }
 
 EXPORT void sdallocx(void *p, size_t size, int flags)
 {
-	if (freeing(p))
+	if (freeing(p, CALLER))
 		return;
-	if (boot_find((void **)&real.sdallocx, "sdallocx", CALLER))
-		real.sdallocx(p, size, flags);
+	void (*function)(void *, size_t, int) = boot_find((void **)&real.sdallocx, "sdallocx", CALLER);
+	if (function)
+		function(p, size, flags);
 	else
 		real.free(p);
 }
@@ -338,17 +371,15 @@ EXPORT void *mmap(void *address, size_t bytes, int protection, int flags, int fd
 EXPORT void *mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 	__attribute__((alias("mmap")));
 
-/* What the kernel refuses outright must leave the record as it was. */
-static bool can_unmap(const void *address, size_t bytes)
-{
-	return bytes && (uintptr_t)address % MTRACE_PAGE_BYTES == 0;
-}
-
+/* The kernel may refuse (EINVAL, ENOMEM): then the record is as it was. */
 EXPORT int munmap(void *address, size_t bytes)
 {
-	if (boot_ready() && can_unmap(address, bytes))
-		tracker_unmapping(address, bytes);
-	return likely(real.munmap) ? real.munmap(address, bytes) : plat_munmap(address, bytes);
+	if (unlikely(!boot_ready() || !bytes))
+		return likely(real.munmap) ? real.munmap(address, bytes) : plat_munmap(address, bytes);
+	uint32_t token = tracker_remap_begin(address, bytes);
+	int error = real.munmap(address, bytes);
+	tracker_unmap_end(token, address, bytes, !error);
+	return error;
 }
 
 /* Only MREMAP_FIXED brings a fifth argument; passing what is in its place otherwise is what libc does too. */
@@ -366,34 +397,52 @@ EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ..
 	return p;
 }
 
-static void moved_break(uintptr_t before, uintptr_t now, const struct unwind_start *at)
+/* One call that moves the break: begin before it, end after it. */
+struct break_move {
+	uintptr_t before, now;
+	uint32_t token; /* of what goes, when it shrinks */
+};
+
+static void break_begin(struct break_move *m, uintptr_t now)
 {
-	if (now > before)
-		tracker_mapped((const void *)before, now - before, PROT_READ | PROT_WRITE, at);
-	else if (now < before)
-		tracker_unmapping((const void *)now, before - now);
+	m->before = (uintptr_t)real.sbrk(0);
+	m->now = now;
+	m->token = m->now < m->before ? tracker_remap_begin((const void *)m->now, m->before - m->now) : 0;
+}
+
+static void break_end(const struct break_move *m, bool done, const struct unwind_start *at)
+{
+	if (m->now < m->before)
+		tracker_unmap_end(m->token, (const void *)m->now, m->before - m->now, done);
+	else if (m->now > m->before && done)
+		tracker_mapped((const void *)m->before, m->now - m->before, PROT_READ | PROT_WRITE, at);
 }
 
 EXPORT void *sbrk(intptr_t bytes)
 {
-	bool record = boot_ready();
+	struct break_move move;
+	bool record = boot_ready() && bytes;
 	if (unlikely(!real.sbrk))
 		return (void *)-1;
+	if (record)
+		break_begin(&move, (uintptr_t)real.sbrk(0) + (uintptr_t)bytes);
 	void *before = real.sbrk(bytes);
-	if (record && before != (void *)-1)
-		moved_break((uintptr_t)before, (uintptr_t)before + (uintptr_t)bytes, HERE);
+	if (record)
+		break_end(&move, before != (void *)-1, HERE);
 	return before;
 }
 
 EXPORT int brk(void *address)
 {
+	struct break_move move;
 	bool record = boot_ready();
 	if (unlikely(!real.brk))
 		return -1;
-	void *before = real.sbrk(0);
+	if (record)
+		break_begin(&move, (uintptr_t)address);
 	int error = real.brk(address);
-	if (record && !error)
-		moved_break((uintptr_t)before, (uintptr_t)address, HERE);
+	if (record)
+		break_end(&move, !error, HERE);
 	return error;
 }
 
@@ -404,10 +453,10 @@ EXPORT int brk(void *address)
 	EXPORT int hook_##name params __asm__(#name);                                                                  \
 	EXPORT int hook_##name params                                                                                  \
 	{                                                                                                              \
+		int(*function) params = boot_find((void **)&real.name, #name, CALLER);                                 \
 		if (own)                                                                                               \
 			boot_note_limit(resource, limit);                                                              \
-		boot_find((void **)&real.name, #name, CALLER);                                                         \
-		return real.name args;                                                                                 \
+		return function args;                                                                                  \
 	}                                                                                                              \
 	EXPORT int hook_##alias_name params __asm__(#alias_name) __attribute__((alias(#name)));
 
@@ -419,28 +468,19 @@ RESOURCE(prlimit, prlimit64, (pid_t pid, int resource, const struct rlimit *limi
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
-	boot_find((void **)&real.pthread_create, "pthread_create", CALLER);
+	births_function *create = boot_find((void **)&real.pthread_create, "pthread_create", CALLER);
 	if (unlikely(!boot_ready()))
-		return real.pthread_create(thread, attributes, start, argument);
-	return births_create(thread, attributes, start, argument, HERE);
+		return create(thread, attributes, start, argument);
+	return births_create(create, thread, attributes, start, argument, HERE);
 }
 
 EXPORT int pthread_setname_np(pthread_t thread, const char *name)
 {
-	boot_find((void **)&real.pthread_setname_np, "pthread_setname_np", CALLER);
-	int error = real.pthread_setname_np(thread, name);
+	int (*function)(pthread_t, const char *) = boot_find((void **)&real.pthread_setname_np, "pthread_setname_np", CALLER);
+	int error = function(thread, name);
 	if (!error && boot_ready())
 		tracker_thread_named((uintptr_t)thread, name);
 	return error;
-}
-
-EXPORT __attribute__((noreturn)) void pthread_exit(void *value)
-{
-	boot_find((void **)&real.pthread_exit, "pthread_exit", CALLER);
-	if (boot_ready())
-		tracker_thread_ended();
-	real.pthread_exit(value);
-	__builtin_unreachable();
 }
 
 EXPORT __attribute__((noreturn)) void _exit(int status)
@@ -465,9 +505,11 @@ EXPORT __attribute__((noreturn)) void quick_exit(int status)
 /* Before: what is cached of the object is gone before its code is. After: what was cached while it went. */
 EXPORT int dlclose(void *handle)
 {
-	boot_find((void **)&real.dlclose, "dlclose", CALLER);
+	int (*function)(void *) = boot_find((void **)&real.dlclose, "dlclose", CALLER);
+	boot_closing();
 	unwind_forget();
-	int error = real.dlclose(handle);
+	int error = function(handle);
 	unwind_forget();
+	boot_closed();
 	return error;
 }

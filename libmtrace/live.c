@@ -169,11 +169,9 @@ static bool find_slot(atomic_word *page, uintptr_t address, struct slot *found, 
 		struct mtrace_live_line *line = live_line(leaf, granule);
 		if (!line)
 			return segment_damaged();
-		atomic_word *slot = live_slot(line, granule);
-		if (slot) {
-			*found = (struct slot){slot, atomic_load_explicit(slot, memory_order_relaxed)};
+		found->word = live_slot(line, granule, &found->value);
+		if (found->word)
 			return true;
-		}
 		if (empty && !empty->word)
 			empty->word = live_empty_slot(line);
 		leaf = live_next_leaf(leaf);

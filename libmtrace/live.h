@@ -109,14 +109,17 @@ static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule
 	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + line;
 }
 
-/* The granule's slot in a line, NULL none. */
-static inline __attribute__((always_inline)) _Atomic uint64_t *live_slot(struct mtrace_live_line *line, uint32_t granule)
+/* The granule's slot in a line and the word it was recognised by (a moment later it may be another: L1), NULL none. */
+static inline __attribute__((always_inline)) _Atomic uint64_t *live_slot(struct mtrace_live_line *line, uint32_t granule,
+                                                                         uint64_t *seen)
 {
 #pragma GCC unroll 5
 	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&line->word[i], memory_order_acquire);
-		if (MTRACE_SLOT_GRANULE(word) == granule && likely(word))
+		if (MTRACE_SLOT_GRANULE(word) == granule && likely(word)) {
+			*seen = word;
 			return &line->word[i];
+		}
 	}
 	return NULL;
 }
@@ -147,11 +150,11 @@ static inline __attribute__((always_inline)) enum live_result live_insert(enum m
                                                                           struct live_block *old)
 {
 	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address), vacant = 0;
+	uint64_t leaf = live_first_leaf(family, address), vacant = 0, seen;
 	_Atomic uint64_t *empty = NULL;
 	do {
 		struct mtrace_live_line *line = live_line(leaf, granule);
-		if (unlikely(!line) || unlikely(live_slot(line, granule) != NULL))
+		if (unlikely(!line) || unlikely(live_slot(line, granule, &seen) != NULL))
 			return live_insert_slowly(family, address, block, old);
 		if (likely(!empty))
 			empty = live_empty_slot(line);
@@ -170,15 +173,14 @@ static inline __attribute__((always_inline)) bool live_remove(enum mtrace_family
                                                               struct live_block *old)
 {
 	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address);
+	uint64_t leaf = live_first_leaf(family, address), word = 0;
 	_Atomic uint64_t *slot;
 	do {
 		struct mtrace_live_line *line = live_line(leaf, granule);
 		if (unlikely(!line))
 			return live_remove_slowly(family, address, old);
-		slot = live_slot(line, granule);
+		slot = live_slot(line, granule, &word);
 	} while (!slot && (leaf = live_next_leaf(leaf)));
-	uint64_t word = likely(slot) ? atomic_load_explicit(slot, memory_order_relaxed) : 0;
 	if (unlikely(!slot || MTRACE_SLOT_SIZE(word) == MTRACE_SLOT_SIZE_HUGE))
 		return live_remove_slowly(family, address, old);
 	*old = (struct live_block){.row = MTRACE_SLOT_ROW(word), .size = MTRACE_SLOT_SIZE(word),

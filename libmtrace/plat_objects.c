@@ -279,8 +279,8 @@ static void remember(struct plat_object *object, const char *path, uint32_t now)
 
 /* ---- before: /proc/self/maps ---- */
 
-#define PATH_BYTES 1024u
-#define MAPS_BYTES 1024u
+#define PATH_BYTES 512u /* as long as the segment keeps them */
+#define MAPS_BYTES 256u /* on the stack of whoever allocates */
 
 struct maps_line {
 	uintptr_t start;
@@ -390,22 +390,21 @@ struct first_pages {
 	uint64_t inode;
 };
 
-static void note_first_page(struct first_pages *first, const struct maps_line *line, char *path)
+static void note_first_page(struct first_pages *first, const struct maps_line *line)
 {
 	first->start[1] = line->inode == first->inode ? first->start[0] : 0;
 	first->start[0] = line->start;
 	first->inode = line->inode;
-	memcpy(path, line->path, strlen(line->path) + 1);
 }
 
-/* Finds the object that pc lies in; path is its file's. */
-static bool search_maps(struct maps_reader *r, uintptr_t pc, struct plat_object *out, char *path)
+/* Finds the object that pc lies in, but for its path. */
+static bool search_maps(struct maps_reader *r, uintptr_t pc, struct plat_object *out)
 {
 	struct maps_line line;
 	struct first_pages first = { { 0, 0 }, 0 };
 	while (read_line(r, &line) && line.start <= pc) {
 		if (line.offset == 0 && (line.inode || is_vdso(&line)))
-			note_first_page(&first, &line, path);
+			note_first_page(&first, &line);
 		if (pc >= line.end)
 			continue;
 		if (!first.start[0] || line.inode != first.inode)
@@ -415,21 +414,27 @@ static bool search_maps(struct maps_reader *r, uintptr_t pc, struct plat_object 
 	return false;
 }
 
-bool plat_mapped_path(uintptr_t address, char *path, size_t bytes)
+/* What the maps call the file at `address`; "" when they do not, or it does not fit. */
+static __attribute__((noinline)) void read_mapped_path(uintptr_t address, char *path, size_t bytes)
 {
 	struct maps_line line;
 	struct maps_reader reader = { .at = 0 };
 	bool found = false;
+	path[0] = '\0';
 	reader.fd = plat_open("/proc/self/maps", O_RDONLY, 0);
 	if (reader.fd < 0)
-		return false;
+		return;
 	while (!found && read_line(&reader, &line) && line.start <= address)
 		found = address < line.end;
 	plat_close(reader.fd);
-	if (!found || line.path[0] != '/' || strlen(line.path) >= bytes)
-		return false;
-	memcpy(path, line.path, strlen(line.path) + 1);
-	return true;
+	if (found && strlen(line.path) < bytes)
+		memcpy(path, line.path, strlen(line.path) + 1);
+}
+
+bool plat_mapped_path(uintptr_t address, char *path, size_t bytes)
+{
+	read_mapped_path(address, path, bytes);
+	return path[0] == '/';
 }
 
 bool plat_maps_file(const char *maps, const char *name_begin)
@@ -453,18 +458,25 @@ static bool find_in_executable(uintptr_t pc, struct plat_object *out)
 	return read_extent(out, pc);
 }
 
-static __attribute__((noinline)) bool find_in_maps(uintptr_t pc, struct plat_object *out)
+static __attribute__((noinline)) bool find_but_for_path(uintptr_t pc, struct plat_object *out)
 {
-	char path[PATH_BYTES];
 	struct maps_reader reader = { .at = 0 };
-	uint32_t now = atomic_load_explicit(&known_now, memory_order_acquire);
 	reader.fd = plat_open("/proc/self/maps", O_RDONLY, 0);
 	if (reader.fd < 0)
 		return false;
-	bool found = search_maps(&reader, pc, out, path);
+	bool found = search_maps(&reader, pc, out);
 	plat_close(reader.fd);
-	if (!found)
+	return found;
+}
+
+/* Twice through the maps, so that no more than one path at a time is on the stack of whoever allocates. */
+static __attribute__((noinline)) bool find_in_maps(uintptr_t pc, struct plat_object *out)
+{
+	char path[PATH_BYTES];
+	uint32_t now = atomic_load_explicit(&known_now, memory_order_acquire);
+	if (!find_but_for_path(pc, out))
 		return false;
+	read_mapped_path(out->start, path, sizeof path);
 	read_segments(out);
 	remember(out, path, now);
 	return true;

@@ -141,7 +141,7 @@ static void apply_move_end(struct map *m, const struct mtrace_range_op *op)
 		kept++;
 	}
 	m->count = kept;
-	if (moved)
+	if (moved && op->row)
 		apply_map(m, op);
 }
 

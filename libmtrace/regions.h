@@ -32,13 +32,14 @@ bool regions_init(void);
 /* After the real mmap: [start, end) is row's now. flags: protection bits, MTRACE_RANGE_FILE. */
 void regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick, uint32_t flags);
 
-/* Before the real munmap. */
+/* [start, end) is gone. */
 void regions_unmap(uintptr_t start, uintptr_t end);
 
-/* Before the real mremap; the token for _end. */
+/* Before the real mremap or munmap; the token for _end. What bears it is still there, and read as such. */
 uint32_t regions_begin_move(uintptr_t start, uintptr_t end);
 
-/* After it: the pieces still bearing the token are gone and [start, end) is row's; start == end: it failed, all stays. */
+/* After it: the pieces still bearing the token are gone and [start, end) is row's (row 0: nobody's); start == end: it
+   failed, all stays. */
 void regions_end_move(uint32_t token, uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick);
 
 #endif

@@ -27,6 +27,8 @@ struct workspace {
 	uint32_t count, row; /* the row of all `count` frames */
 	struct counts_tallies tallies;
 	struct stacks_children children;
+	uint32_t tenure;    /* counts what ends everything remembered of a stack */
+	struct recent recent[RECENT_PLACES];
 	struct memo memo;
 };
 
@@ -62,6 +64,7 @@ bool tracker_init(void)
 static void mend_workspace(struct workspace *work)
 {
 	memo_forget(&work->memo);
+	work->tenure++;
 	work->kind = MTRACE_KIND_NONE;
 	counts_settle(&work->tallies);
 }
@@ -90,49 +93,55 @@ static __attribute__((cold, noinline)) void begin_thread(struct thread_state *se
 	self->work = claim_workspace();
 }
 
-/* A signal handler interrupted a hook; or a hook was left by a jump out of a handler, and we are further out on the same
-   stack than it was: then it is over, and what it was at is not to be trusted. */
-static __attribute__((cold, noinline)) void judge_nesting(struct thread_state *self, uintptr_t here)
+/* One call of a hook. */
+struct event {
+	struct thread_state *self;
+	struct workspace *work; /* NULL: none to be had, or a hook that a handler interrupted has it */
+	bool nested;
+};
+
+/* A signal handler interrupted a hook; or a hook was left by a jump out of a handler, and we run where it cannot still be:
+   further out on the same stack, or on the thread's own while it was on another. */
+static __attribute__((cold, noinline)) bool is_nested(const struct thread_state *self, uintptr_t here)
 {
 	uintptr_t bytes = self->stack_high - self->stack_low;
-	if (here - self->stack_low >= bytes || self->entered - self->stack_low >= bytes || here < self->entered)
-		return;
-	self->nested = 0;
+	bool we_are_on_own = here - self->stack_low < bytes, it_was_on_own = self->entered - self->stack_low < bytes;
+	if (!we_are_on_own || (it_was_on_own && here < self->entered))
+		return true;
 	if (self->work)
 		mend_workspace(self->work);
+	return false;
 }
 
-/* `inside` is what a crash report looks at: stored before anything else of ours runs in this event. */
-static inline struct thread_state *enter(void)
+/* `entered` decides whose the workspace is, by one store: a handler that comes before it has come and gone.
+   `inside` is what a crash report looks at: stored before anything else of ours runs in this event. */
+static inline __attribute__((always_inline)) struct event enter(void)
 {
 	struct thread_state *self = &thread_self;
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	if (unlikely(self->generation != atomic_load_explicit(&owner_page->generation, memory_order_relaxed)))
 		begin_thread(self, NULL);
-	if (unlikely(self->nested))
-		judge_nesting(self, here);
-	if (likely(self->nested++ == 0))
-		self->entered = here;
-	atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
+	if (unlikely(self->entered) && is_nested(self, here))
+		return (struct event){.self = self, .nested = true};
+	self->entered = here;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
 	threads_tick(self);
-	return self;
+	return (struct event){.self = self, .work = self->work};
 }
 
-static inline void leave(struct thread_state *self)
+static inline void leave(const struct event *e)
 {
-	self->nested--;
-	atomic_store_explicit(&self->record->inside, self->nested, memory_order_relaxed);
+	if (unlikely(e->nested))
+		return;
+	atomic_store_explicit(&e->self->record->inside, 0, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	e->self->entered = 0;
 }
 
-static inline struct workspace *workspace_of(const struct thread_state *self)
+static inline struct counts_tallies *tallies_of(const struct event *e)
 {
-	return likely(self->nested == 1) ? self->work : NULL;
-}
-
-static inline struct counts_tallies *tallies_of(const struct thread_state *self)
-{
-	struct workspace *work = workspace_of(self);
-	return likely(work) ? &work->tallies : NULL;
+	return likely(e->work) ? &e->work->tallies : NULL;
 }
 
 /* ---- from a walk to a row ------------------------------------------------------------------------------ */
@@ -228,38 +237,37 @@ static __attribute__((noinline)) size_t walk_with_libunwind(const struct unwind_
 	return count;
 }
 
-static inline __attribute__((always_inline)) uint32_t capture_with(struct thread_state *self, enum mtrace_kind kind,
+static inline __attribute__((always_inline)) uint32_t capture_with(const struct event *e, enum mtrace_kind kind,
 								   const struct unwind_start *at,
 								   struct unwind_frame *frames, size_t keep)
 {
-	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
 	enum unwind_end end = UNWIND_WHOLE;
 	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk(at, &bounds, frames, keep, &end)
 						     : walk_with_libunwind(at, &bounds, frames, keep, &end);
 	return row_of(kind, frames, count, end);
 }
 
-static __attribute__((noinline)) uint32_t capture_deep(struct thread_state *self, enum mtrace_kind kind,
+static __attribute__((noinline)) uint32_t capture_deep(const struct event *e, enum mtrace_kind kind,
 						       const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_MOST];
-	return capture_with(self, kind, at, frames, options.depth);
+	return capture_with(e, kind, at, frames, options.depth);
 }
 
-static __attribute__((noinline)) uint32_t capture_usual(struct thread_state *self, enum mtrace_kind kind,
+static __attribute__((noinline)) uint32_t capture_usual(const struct event *e, enum mtrace_kind kind,
 							const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_USUAL];
-	return capture_with(self, kind, at, frames, options.depth);
+	return capture_with(e, kind, at, frames, options.depth);
 }
 
 /* Frames go where the memo would have put them; on the host's stack only where there is no workspace to use. */
-static uint32_t capture_plainly(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at)
+static uint32_t capture_plainly(const struct event *e, enum mtrace_kind kind, const struct unwind_start *at)
 {
-	struct workspace *work = workspace_of(self);
-	if (likely(work))
-		return capture_with(self, kind, at, work->memo.plain, options.depth);
-	return options.depth > DEPTH_USUAL ? capture_deep(self, kind, at) : capture_usual(self, kind, at);
+	if (likely(e->work))
+		return capture_with(e, kind, at, e->work->memo.plain, options.depth);
+	return options.depth > DEPTH_USUAL ? capture_deep(e, kind, at) : capture_usual(e, kind, at);
 }
 
 /* ---- from the memo to a row ------------------------------------------------------------------------------ */
@@ -300,7 +308,7 @@ static inline uint32_t note_nodes(struct workspace *work, uint32_t from, uint32_
 }
 
 /* The outermost `kept` frames are as they were at the last capture. */
-static __attribute__((noinline)) uint32_t row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t kept)
+static void row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t kept)
 {
 	struct extent x = extent_of(&work->memo);
 	bool noted = work->kind == kind && work->first == x.first && work->marker == x.end && kept > x.first;
@@ -310,80 +318,97 @@ static __attribute__((noinline)) uint32_t row_of_memo(struct workspace *work, en
 	work->first = x.first;
 	work->marker = x.end;
 	work->count = work->memo.count;
-	return work->row = row_of_node(kind, node, x.end);
+	work->row = row_of_node(kind, node, x.end);
 }
 
 /* libunwind allocates and takes locks: a walk inside a walk is refused. */
-static bool cannot_walk(const struct thread_state *self)
+static bool cannot_walk(const struct event *e)
 {
-	return walk_by == WALK_NONE || (walk_by == WALK_LIBUNWIND && self->nested > 1);
+	return walk_by == WALK_NONE || (walk_by == WALK_LIBUNWIND && e->nested);
 }
 
-static __attribute__((noinline)) uint32_t capture_otherwise(struct thread_state *self, enum mtrace_kind kind,
+static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *e, enum mtrace_kind kind,
 							    const struct unwind_start *at)
 {
-	if (unlikely(cannot_walk(self)))
+	if (unlikely(cannot_walk(e)))
 		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
-	return capture_plainly(self, kind, at);
+	return capture_plainly(e, kind, at);
 }
 
-static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind,
+/* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
+static inline uint64_t stamp_of(const struct workspace *work)
+{
+	return rules_epoch() | (uint64_t)work->tenure << 32;
+}
+
+static __attribute__((noinline)) uint32_t capture_changed(const struct event *e, enum mtrace_kind kind,
 							  const struct unwind_start *at)
 {
-	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
-	struct workspace *work = self->work;
+	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
+	struct workspace *work = e->work;
+	uint64_t stamp = stamp_of(work);
 	uint32_t kept = memo_walk(&work->memo, at, &bounds);
 	if (unlikely(kept == MEMO_CANNOT))
-		return capture_otherwise(self, kind, at);
-	if (kept == work->count && kept == work->memo.count && work->kind == kind)
-		return work->row;
-	return row_of_memo(work, kind, kept);
+		return capture_otherwise(e, kind, at);
+	if (kept != work->count || kept != work->memo.count || work->kind != kind)
+		row_of_memo(work, kind, kept);
+	recent_remember(&work->recent[recent_place(at)], &work->memo, at, stamp, kind, work->row);
+	return work->row;
 }
 
-static inline uint32_t capture(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at)
+static inline uint32_t capture(const struct event *e, enum mtrace_kind kind, const struct unwind_start *at)
 {
-	struct workspace *work = workspace_of(self);
+	struct workspace *work = e->work;
 	if (unlikely(!work || walk_by != WALK_MEMO))
-		return capture_otherwise(self, kind, at);
-	if (likely(work->kind == kind) && memo_holds(&work->memo, at) && likely(work->count == work->memo.count))
-		return work->row;
-	return capture_changed(self, kind, at);
+		return capture_otherwise(e, kind, at);
+	const struct recent *recent = &work->recent[recent_place(at)];
+	if (likely(recent_holds(recent, at, stamp_of(work), kind)))
+		return recent->result;
+	return capture_changed(e, kind, at);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
-static struct live_block new_block(const struct thread_state *self, uint32_t row, size_t size)
+static inline void count_live(const struct event *e, int64_t bytes)
 {
-	return (struct live_block){.row = row, .side = self->side, .size = size};
+	if (likely(!e->nested))
+		counts_live(e->self, bytes);
+	else
+		counts_add_live(bytes);
 }
 
-static inline __attribute__((always_inline)) void record_freed(struct thread_state *self, enum mtrace_family family, const struct live_block *old)
+static struct live_block new_block(const struct event *e, uint32_t row, size_t size)
 {
-	counts_freed(tallies_of(self), old->row, old->size);
+	return (struct live_block){.row = row, .side = e->self->side, .size = size};
+}
+
+static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family, const struct live_block *old)
+{
+	counts_freed(tallies_of(e), old->row, old->size);
 	if (family == MTRACE_FAMILY_MALLOC)
-		counts_live(self, -(int64_t)old->size);
+		count_live(e, -(int64_t)old->size);
 }
 
-static __attribute__((cold, noinline)) void record_unknown_free(const struct thread_state *self, const void *p)
+static __attribute__((cold, noinline)) void record_unknown_free(const struct event *e, const void *p)
 {
-	if (p == self->deleting) /* its operator delete has recorded it */
+	if (p == e->self->deleting) /* its operator delete has recorded it */
 		return;
 	segment_count(segment.header->forked ? MTRACE_COUNTER_inherited_frees : MTRACE_COUNTER_unknown_frees);
 }
 
-static inline __attribute__((always_inline)) void record_block(struct thread_state *self, enum mtrace_family family,
+static inline __attribute__((always_inline)) void record_block(const struct event *e, enum mtrace_family family,
 							       uintptr_t p, const struct live_block *block)
 {
 	struct live_block old;
 	enum live_result result = live_insert(family, p, block, &old);
-	counts_allocated(tallies_of(self), block->row, block->size);
+	counts_allocated(tallies_of(e), block->row, block->size);
 	if (family == MTRACE_FAMILY_MALLOC)
-		counts_live(self, (int64_t)block->size);
+		count_live(e, (int64_t)block->size);
 	if (likely(result == LIVE_DONE))
 		return;
 	if (result == LIVE_REPLACED) {
 		segment_count(MTRACE_COUNTER_implicit_frees);
-		record_freed(self, family, &old);
+		record_freed(e, family, &old);
 	} else {
 		segment_count(MTRACE_COUNTER_drop_live_full);
 	}
@@ -392,22 +417,22 @@ static inline __attribute__((always_inline)) void record_block(struct thread_sta
 static inline __attribute__((always_inline)) void record_allocation(enum mtrace_kind kind, enum mtrace_family family, const void *p, size_t size,
 			      const struct unwind_start *at)
 {
-	struct thread_state *self = enter();
-	struct live_block block = new_block(self, capture(self, kind, at), size);
-	record_block(self, family, (uintptr_t)p, &block);
-	self->allocated = p;
-	leave(self);
+	struct event event = enter(), *e = &event;
+	struct live_block block = new_block(e, capture(e, kind, at), size);
+	record_block(e, family, (uintptr_t)p, &block);
+	e->self->allocated = p;
+	leave(e);
 }
 
 static inline __attribute__((always_inline)) void record_free(enum mtrace_family family, const void *p)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
 	struct live_block old;
 	if (likely(live_remove(family, (uintptr_t)p, &old)))
-		record_freed(self, family, &old);
+		record_freed(e, family, &old);
 	else
-		record_unknown_free(self, p);
-	leave(self);
+		record_unknown_free(e, p);
+	leave(e);
 }
 
 void tracker_allocated(const void *p, size_t size, const struct unwind_start *at)
@@ -454,52 +479,52 @@ void tracker_pool_freeing(const void *p)
 
 void tracker_realloc_begin(struct tracker_move *m, const void *old)
 {
-	struct thread_state *self = enter();
-	m->known = live_begin_move(MTRACE_FAMILY_MALLOC, (uintptr_t)old, self->id, &m->move);
-	if (!m->known)
-		record_unknown_free(self, old);
-	leave(self);
+	struct event event = enter(), *e = &event;
+	m->known = live_begin_move(MTRACE_FAMILY_MALLOC, (uintptr_t)old, e->self->id, &m->move);
+	leave(e);
 }
 
 /* The old block counts as freed, the new one as allocated. */
-static void finish_move(struct thread_state *self, struct tracker_move *m, uintptr_t old, uintptr_t now,
+static void finish_move(const struct event *e, struct tracker_move *m, uintptr_t old, uintptr_t now,
 			const struct live_block *block)
 {
 	if (m->known && now == old && live_move_in_place(&m->move, block)) {
-		counts_allocated(tallies_of(self), block->row, block->size);
-		counts_live(self, (int64_t)block->size);
+		counts_allocated(tallies_of(e), block->row, block->size);
+		count_live(e, (int64_t)block->size);
 	} else {
-		record_block(self, MTRACE_FAMILY_MALLOC, now, block);
+		record_block(e, MTRACE_FAMILY_MALLOC, now, block);
 		if (m->known && now != old)
-			live_end_move(&m->move, self->id);
+			live_end_move(&m->move, e->self->id);
 	}
 	if (m->known)
-		record_freed(self, MTRACE_FAMILY_MALLOC, &m->move.old);
+		record_freed(e, MTRACE_FAMILY_MALLOC, &m->move.old);
 }
 
-static void finish_without_block(struct thread_state *self, struct tracker_move *m, size_t size)
+static void finish_without_block(const struct event *e, struct tracker_move *m, size_t size)
 {
 	if (!m->known)
 		return;
 	if (size) { /* refused: the old block lives on */
-		live_cancel_move(&m->move, self->id);
+		live_cancel_move(&m->move, e->self->id);
 		return;
 	}
-	live_end_move(&m->move, self->id);
-	record_freed(self, MTRACE_FAMILY_MALLOC, &m->move.old);
+	live_end_move(&m->move, e->self->id);
+	record_freed(e, MTRACE_FAMILY_MALLOC, &m->move.old);
 }
 
 void tracker_realloc_end(struct tracker_move *m, const void *old, const void *now, size_t size,
 			 const struct unwind_start *at)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
+	if (old && !m->known && (now || !size)) /* not where it failed */
+		record_unknown_free(e, old);
 	if (now) {
-		struct live_block block = new_block(self, capture(self, MTRACE_KIND_MALLOC, at), size);
-		finish_move(self, m, (uintptr_t)old, (uintptr_t)now, &block);
+		struct live_block block = new_block(e, capture(e, MTRACE_KIND_MALLOC, at), size);
+		finish_move(e, m, (uintptr_t)old, (uintptr_t)now, &block);
 	} else {
-		finish_without_block(self, m, size);
+		finish_without_block(e, m, size);
 	}
-	leave(self);
+	leave(e);
 }
 
 /* ---- mapped ranges ------------------------------------------------------------------------------------ */
@@ -511,56 +536,56 @@ static uintptr_t page_end(const void *p, size_t bytes)
 
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at)
 {
-	struct thread_state *self = enter();
-	uint32_t row = capture(self, MTRACE_KIND_MMAP, at);
+	struct event event = enter(), *e = &event;
+	uint32_t row = capture(e, MTRACE_KIND_MMAP, at);
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
-	counts_allocated(tallies_of(self), row, end - start);
-	regions_map(start, end, row, self->id, (uint32_t)self->tick, flags);
-	leave(self);
+	counts_allocated(tallies_of(e), row, end - start);
+	regions_map(start, end, row, e->self->id, (uint32_t)e->self->tick, flags);
+	leave(e);
 }
 
-void tracker_unmapping(const void *p, size_t bytes)
+void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done)
 {
-	struct thread_state *self = enter();
-	regions_unmap((uintptr_t)p, page_end(p, bytes));
-	leave(self);
+	struct event event = enter(), *e = &event;
+	regions_end_move(token, (uintptr_t)p, done ? page_end(p, bytes) : (uintptr_t)p, 0, 0, 0);
+	leave(e);
 }
 
 uint32_t tracker_remap_begin(const void *p, size_t bytes)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
 	uint32_t token = regions_begin_move((uintptr_t)p, page_end(p, bytes));
-	leave(self);
+	leave(e);
 	return token;
 }
 
 void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const struct unwind_start *at)
 {
-	struct thread_state *self = enter();
-	uint32_t row = now ? capture(self, MTRACE_KIND_MMAP, at) : 0;
+	struct event event = enter(), *e = &event;
+	uint32_t row = now ? capture(e, MTRACE_KIND_MMAP, at) : 0;
 	uintptr_t start = (uintptr_t)now, end = now ? page_end(now, bytes) : start;
 	if (now)
-		counts_allocated(tallies_of(self), row, end - start);
-	regions_end_move(token, start, end, row, self->id, (uint32_t)self->tick);
-	leave(self);
+		counts_allocated(tallies_of(e), row, end - start);
+	regions_end_move(token, start, end, row, e->self->id, (uint32_t)e->self->tick);
+	leave(e);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------- */
 
 uint32_t tracker_thread_created(uint64_t stack_bytes, const struct unwind_start *at)
 {
-	struct thread_state *self = enter();
-	uint32_t row = capture(self, MTRACE_KIND_THREAD, at);
-	counts_allocated(tallies_of(self), row, stack_bytes);
-	leave(self);
+	struct event event = enter(), *e = &event;
+	uint32_t row = capture(e, MTRACE_KIND_THREAD, at);
+	counts_allocated(tallies_of(e), row, stack_bytes);
+	leave(e);
 	return row;
 }
 
 void tracker_thread_failed(uint32_t row, uint64_t stack_bytes)
 {
-	struct thread_state *self = enter();
-	counts_freed(tallies_of(self), row, stack_bytes);
-	leave(self);
+	struct event event = enter(), *e = &event;
+	counts_freed(tallies_of(e), row, stack_bytes);
+	leave(e);
 }
 
 void tracker_thread_started(uint32_t row, uint64_t stack_bytes)
@@ -570,13 +595,14 @@ void tracker_thread_started(uint32_t row, uint64_t stack_bytes)
 
 void tracker_thread_ended(void)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
+	struct thread_state *self = e->self;
 	struct mtrace_thread *t = self->record;
 	uint32_t row = atomic_load_explicit(&t->row, memory_order_relaxed);
 	if (threads_note_end(self) && row)
-		counts_freed(tallies_of(self), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
+		counts_freed(tallies_of(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
-	leave(self);
+	leave(e);
 	struct workspace *work = self->work;
 	self->work = NULL; /* before another thread may have it: what still comes does without */
 	if (work)
@@ -585,14 +611,14 @@ void tracker_thread_ended(void)
 
 void tracker_thread_named(uintptr_t handle, const char *name)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
 	threads_note_name(handle, name);
-	leave(self);
+	leave(e);
 }
 
 void tracker_mark(const char *name, uint32_t flags)
 {
-	struct thread_state *self = enter();
+	struct event event = enter(), *e = &event;
 	marks_add(name, flags);
-	leave(self);
+	leave(e);
 }

@@ -43,7 +43,8 @@ void tracker_pool_allocated(const void *p, size_t size, const struct unwind_star
 void tracker_pool_freeing(const void *p);
 
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at);
-void tracker_unmapping(const void *p, size_t bytes);
+/* A range that goes: tracker_remap_begin before the real call, this after it. */
+void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done);
 uint32_t tracker_remap_begin(const void *p, size_t bytes);
 void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const struct unwind_start *at); /* NULL: failed */
 

@@ -1,9 +1,10 @@
 #!/bin/bash
-# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz`.
+# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz|bench`.
 #
 # Called by `make deps`, `make check` and `make quickstart`. Quick and silent when all is there (one dpkg-query).
 # Needs root or sudo for anything else. No service is ever started: while packages are installed, policy-rc.d
-# forbids it; redis's own unit is disabled afterwards where this run installed it.
+# forbids it; redis's own unit is disabled afterwards where this run installed it. A set can have artifacts of Maven
+# Central too, pinned by version and checksum: they land in BUILD/artifacts.
 set -u
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,8 +14,9 @@ wanted() {
 	case $set_name in
 	quickstart) awk '$1 == "quickstart" { print $2 }' "$here/deps.txt" ;;
 	fuzz) awk '$1 == "quickstart" || $1 == "fuzz" { print $2 }' "$here/deps.txt" ;;
+	bench) awk '$1 == "quickstart" || $1 == "check" || $1 == "bench" { print $2 }' "$here/deps.txt" ;;
 	check) awk '$1 == "quickstart" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
-	*) echo "deps: no such set: $set_name (quickstart, check, fuzz)" >&2; exit 2 ;;
+	*) echo "deps: no such set: $set_name (quickstart, check, fuzz, bench)" >&2; exit 2 ;;
 	esac
 }
 
@@ -54,6 +56,31 @@ disable_redis() {
 	as_root systemctl disable --now redis-server.service >/dev/null 2>&1 || true
 }
 
+artifacts() {
+	awk -v name="$set_name-artifact" '$1 == name { print $2, $3 }' "$here/deps.txt"
+}
+
+is_file_with() {
+	[ -f "$1" ] && [ "$(sha256sum "$1" | cut -d' ' -f1)" = "$2" ]
+}
+
+# What cannot be fetched is said, and no reason to stop: whoever needs it says that it is not there.
+fetch_artifacts() {
+	local into coordinate sum name
+	into=$(cd "$here/.." && realpath -m "${BUILD:-build}")/artifacts
+	while read -r coordinate sum; do
+		name=$(cut -d: -f2,3 <<<"$coordinate" | tr : -).jar
+		is_file_with "$into/$name" "$sum" && continue
+		echo "deps: fetching $coordinate"
+		mkdir -p "$into"
+		timeout 300 mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -Dartifact="$coordinate" \
+			-DoutputDirectory="$into" >"$into/log" 2>&1 </dev/null
+		is_file_with "$into/$name" "$sum" && continue
+		rm -f "$into/$name"
+		echo "deps: $coordinate could not be fetched, or is not what it was: $(tail -1 "$into/log" | cut -c1-300)" >&2
+	done < <(artifacts)
+}
+
 wanted >/dev/null
 if ! command -v dpkg-query >/dev/null; then
 	echo "deps: this is not Debian; install the packages named in tests/deps.txt by other means" >&2
@@ -61,7 +88,10 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 installed=$(list_installed)
 mapfile -t todo < <(missing)
-[ ${#todo[@]} = 0 ] && exit 0
+if [ ${#todo[@]} = 0 ]; then
+	fetch_artifacts
+	exit 0
+fi
 if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
 	echo "deps: these packages are missing and only root can install them: ${todo[*]}" >&2
 	exit 2
@@ -88,4 +118,5 @@ if [ $status != 0 ]; then
 fi
 rm -f "$log"
 case " ${todo[*]} " in *" redis-server "*) disable_redis ;; esac
+fetch_artifacts
 exit 0

@@ -10,6 +10,7 @@ directory=$1
 shift
 jobs=${JOBS:-2}
 limit=${SUITE_SECONDS:-900}
+export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-300} # of one unit test; check's own 4 s is a busy machine's failure
 mkdir -p "$directory"
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here" || exit 2

@@ -104,6 +104,33 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	return r->target && r->format;
 }
 
+/* Folded stacks are of one kind, and of what is live unless --allocated: there may be none although a lot was recorded. */
+static bool has_none(const struct request *r, const struct profile *p)
+{
+	for (uint32_t i = 0; i < p->process_count; i++)
+		for (uint32_t s = 0; s < p->processes[i].stack_count; s++) {
+			const struct profile_stack *stack = &p->processes[i].stacks[s];
+			bool counts = r->emit.allocated ? stack->counts.alloc_bytes > 0 : stack->counts.live_bytes > 0;
+			if (counts && (!r->emit.kind || stack->kind == r->emit.kind))
+				return false;
+		}
+	return r->format->emit == emit_folded;
+}
+
+static int verdict(const struct request *r, const struct profile *p)
+{
+	const char *why = p->process_count == 1 ? show_why_nothing(&p->processes[0]) : NULL;
+	if (why)
+		warn("export: %s recorded no allocation: %s", r->target, why);
+	else if (has_none(r, p))
+		warn("export: nothing of kind %s is %s in %s; --kind all takes every kind%s",
+		     r->emit.kind ? profile_kind_name(r->emit.kind) : "all", r->emit.allocated ? "allocated" : "live", r->target,
+		     r->emit.allocated ? "" : ", --allocated what was freed, too");
+	else
+		return EXIT_DONE;
+	return EXIT_NOTHING;
+}
+
 int cmd_export(int argc, char **argv, const struct command *self)
 {
 	struct request r = {.emit = {.kind = MTRACE_KIND_MALLOC}};
@@ -114,7 +141,6 @@ int cmd_export(int argc, char **argv, const struct command *self)
 	if (!p)
 		return EXIT_TROUBLE;
 	int code = EXIT_TROUBLE;
-	const char *why = show_why_nothing(&p->processes[0]);
 	if (p->processes[0].mode == PROFILE_OUTSIDE && r.format->emit == emit_folded) {
 		warn("export: %s is not traced, so there are no stacks to write; `mtrace doctor %s` says how to get them", r.target,
 		     r.target);
@@ -122,11 +148,7 @@ int cmd_export(int argc, char **argv, const struct command *self)
 	} else if (show_output("export", r.output, &out) == 0) {
 		r.format->emit(p, &r.emit, out);
 		if (show_close("export", r.output, out) == 0)
-			code = EXIT_DONE;
-		if (code == EXIT_DONE && why && p->process_count == 1) {
-			warn("export: %s recorded no allocation: %s", r.target, why);
-			code = EXIT_NOTHING;
-		}
+			code = verdict(&r, p);
 	}
 	profile_free(p);
 	return code;

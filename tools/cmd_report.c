@@ -76,6 +76,8 @@ static bool take(const struct command *self, struct request *r, int option, cons
 	case ALLOCATED: r->emit.allocated = true; return true;
 	case FULL: r->emit.full = true; return true;
 	case SEARCH:
+		if (!show_is_directory(self->name, value))
+			return false;
 		if (r->search_count < MOST_SEARCH)
 			r->search[r->search_count++] = value;
 		return true;

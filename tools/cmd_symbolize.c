@@ -13,6 +13,7 @@
 #include "emit/emit.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "show.h"
 #include "symbols/symbols.h"
 
 enum { OPTION_SEARCH, OPTION_AGAIN, OPTION_OUTPUT };
@@ -69,6 +70,8 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 
 	while ((option = option_or_operand(argc, argv, self, &cursor)) != -1) {
 		if (option == -2 || (option == -3 && !take_operand(q, cursor.value)))
+			return false;
+		if (option == OPTION_SEARCH && !show_is_directory("symbolize", cursor.value))
 			return false;
 		if (option == OPTION_SEARCH)
 			add_search(q, cursor.value);

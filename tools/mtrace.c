@@ -4,6 +4,7 @@
  */
 #include "command.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,6 +51,15 @@ static int finish(int code)
 	return EXIT_TROUBLE;
 }
 
+/* A closed standard descriptor must not become that of a file we open: what is said there would be written into it.
+   It stays one that cannot be used, the wrong way round. */
+static void hold_standard_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -64,6 +74,8 @@ int main(int argc, char **argv)
 	const struct command *command = find(word);
 	if (command && command->run == cmd_run)
 		aside_put(argv);
+	else
+		hold_standard_descriptors();
 	if (command)
 		return finish(command->run(argc - 1, argv + 1, command));
 	if (!is_target(word))

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "format.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "read/recording.h"
 #include "symbols/symbols.h"
 
 static bool has_names(const struct profile *p)
@@ -52,11 +55,28 @@ struct profile *show_open(const char *command, const char *target, const char *c
 	return p;
 }
 
+/* `report -o app.mtr app.mtr`, or -o and a target in the wrong order: a report must not take the place of a record. */
+static bool is_record(const char *path)
+{
+	char magic[8] = "";
+	FILE *file = fopen(path, "re");
+	bool is = file && fread(magic, 1, sizeof magic, file) == sizeof magic &&
+	          (memcmp(magic, RECORDING_MAGIC, sizeof magic) == 0 || memcmp(magic, MTRACE_SEGMENT_MAGIC, sizeof magic) == 0);
+	if (file)
+		fclose(file);
+	return is;
+}
+
 int show_output(const char *command, const char *path, FILE **out)
 {
+	struct stat st;
 	*out = stdout;
 	if (!path || strcmp(path, "-") == 0)
 		return 0;
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && is_record(path)) {
+		warn("%s: -o %s: is a recording or a segment, and would be lost; give another file", command, path);
+		return -1;
+	}
 	*out = fopen(path, "we");
 	if (*out)
 		return 0;
@@ -72,6 +92,18 @@ int show_close(const char *command, const char *path, FILE *out)
 	if (bad && out != stdout)
 		warn("%s: %s: not written in full: %s", command, path, strerror(errno));
 	return bad ? -1 : 0;
+}
+
+bool show_is_directory(const char *command, const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) != 0)
+		warn("%s: --search %s: %s", command, path, strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		warn("%s: --search %s: is not a directory", command, path);
+	else
+		return true;
+	return false;
 }
 
 bool show_number(const char *command, const char *text, uint32_t *number)

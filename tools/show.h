@@ -19,6 +19,9 @@ struct profile *show_open(const char *command, const char *target, const char *c
 int show_output(const char *command, const char *path, FILE **out);
 int show_close(const char *command, const char *path, FILE *out); /* -1 when not all was written */
 
+/* Is DIR of --search a directory? false after one line on stderr. */
+bool show_is_directory(const char *command, const char *path);
+
 /* A number of rows for -n; false after one line on stderr. */
 bool show_number(const char *command, const char *text, uint32_t *number);
 

@@ -279,3 +279,44 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 		return count;
 	return rewalk(m, start, bounds, &rules);
 }
+
+/* ---- stacks walked lately ---- */
+
+static bool add_word(struct recent *r, uint32_t *words, uintptr_t address, uintptr_t value)
+{
+	uintptr_t offset = address - r->sp;
+	if (*words == RECENT_WORDS || offset > UINT32_MAX)
+		return false;
+	r->offset[*words] = (uint32_t)offset;
+	r->value[(*words)++] = value;
+	return true;
+}
+
+static bool add_arrival(struct recent *r, uint32_t *words, const struct memo_frame *outer, const struct memo_frame *f)
+{
+	if (unlikely(f->flags & MEMO_UNUSUAL) || !add_word(r, words, outer->sp - ARCH_WORD, memo_pc(outer)))
+		return false;
+	return likely(!(outer->flags & MEMO_LOADS_FP)) || add_word(r, words, outer->sp - rule_slot(f->rule), outer->fp);
+}
+
+void recent_remember(struct recent *r, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind,
+		     uint32_t result)
+{
+	uint32_t words = 0;
+	r->stamp = 0;
+	if (!m->generation || m->end != UNWIND_WHOLE)
+		return;
+	r->pc = start->pc;
+	r->sp = start->sp;
+	r->fp = start->fp;
+	for (uint32_t i = m->count - 1; i > 0; i--)
+		if (!add_arrival(r, &words, &m->frames[i - 1], &m->frames[i]))
+			return;
+	while (words % 4 && add_word(r, &words, r->sp + r->offset[words - 1], r->value[words - 1]))
+		;
+	r->words = (uint16_t)words;
+	r->needs_fp = (m->frames[m->count - 1].flags & MEMO_NEED_FP) != 0;
+	r->kind = (uint8_t)kind;
+	r->result = result;
+	r->stamp = stamp;
+}

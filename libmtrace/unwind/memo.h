@@ -82,7 +82,57 @@ static inline void memo_forget(struct memo *m)
    MEMO_CANNOT: not on the thread's own stack, or other registers are needed: use unwind_walk. */
 uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds);
 
-/* ---- the same stack again, in line ---- */
+/* ---- stacks walked lately ----
+ *
+ * Programs go to and fro between a few stacks. Each place (pc, sp) that a walk began at remembers, beside the memo, the
+ * words of the last whole walk from there and what it came to. The same reasoning holds: while the words agree, the walk
+ * would end as it did. It is one list of words: return addresses, and frame registers where they matter.
+ */
+enum { RECENT_WORDS = 60, RECENT_PLACES = 32 };
+
+struct recent {
+	uintptr_t pc, sp;
+	uintptr_t fp;      /* compared when `needs_fp` */
+	uint64_t stamp;    /* the rules' epoch, and whose the slot is: 0 nothing is remembered */
+	uint32_t result;   /* the caller's */
+	uint8_t kind;      /* the caller's: compared */
+	uint8_t needs_fp;
+	uint16_t words;    /* a multiple of four: the last is repeated */
+	uint32_t offset[RECENT_WORDS]; /* from sp */
+	uint64_t value[RECENT_WORDS];
+	uint64_t reserved;
+};
+_Static_assert(sizeof(struct recent) == 768, "twelve cache lines");
+
+static inline uint32_t recent_place(const struct unwind_start *start)
+{
+	return (uint32_t)((start->pc * 0x9e3779b97f4a7c15u ^ start->sp * 0xbf58476d1ce4e5b9u) >> 40) % RECENT_PLACES;
+}
+
+static inline uint64_t recent_differs(const struct recent *r, uint32_t i)
+{
+	return word_at(r->sp + r->offset[i]) ^ r->value[i];
+}
+
+/* Would a walk from *start end as the remembered one? All words lie on the running thread's own stack (M3). */
+static inline __attribute__((always_inline)) bool recent_holds(const struct recent *r, const struct unwind_start *start,
+							       uint64_t stamp, uint32_t kind)
+{
+	if (r->sp != start->sp || r->pc != start->pc || r->stamp != stamp || r->kind != kind ||
+	    (unlikely(r->needs_fp) && r->fp != start->fp))
+		return false;
+	for (uint32_t i = 0; i < r->words; i += 4)
+		if (unlikely(recent_differs(r, i) | recent_differs(r, i + 1) | recent_differs(r, i + 2) |
+			     recent_differs(r, i + 3)))
+			return false;
+	return true;
+}
+
+/* Remembers the memo's walk from *start, if it is one that words alone decide. */
+void recent_remember(struct recent *r, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind,
+		     uint32_t result);
+
+/* ---- the same words again, in line ---- */
 
 /* 0 when the word that led to f is the one that did; f is flagged: never 0. */
 static inline uintptr_t memo_differs(const struct memo_frame *f)
@@ -114,16 +164,6 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 			return i;
 		i--;
 	}
-}
-
-/* Is the stack, all of it, the one that is kept? Then it is so without a walk. */
-static inline bool memo_holds(const struct memo *m, const struct unwind_start *start)
-{
-	uint32_t innermost = m->count - 1;
-	const struct memo_frame *f = &m->frames[innermost];
-	return likely(m->generation == rules_epoch() && m->count && m->end == UNWIND_WHOLE) && f->sp == start->sp &&
-	       f->check == start->pc && (likely(!(f->flags & MEMO_NEED_FP)) || f->fp == start->fp) &&
-	       likely(memo_follow_words(m->frames, innermost) == 0);
 }
 
 #endif

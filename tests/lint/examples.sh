@@ -3,24 +3,7 @@
 # and what it prints must be the ```text block that follows, after what differs from run to run or from machine to
 # machine is folded: pids, times, addresses, stack ids, and frames outside the examples' own sources (whether libc has
 # debug information). `UPDATE=1 tests/lint/examples.sh` writes the real output into the pages.
-set -u
-export LC_ALL=C.UTF-8
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(cd "$root" && realpath "${BUILD:-build}")
-. "$root/tests/lint/blocks.sh"
-work=$(mktemp -d)
-status=0
-trap 'rm -rf "$work"' EXIT
-
-wrong() {
-	echo "$1"
-	status=1
-}
-
-run_block() {
-	(cd "$work/tree" && unset MTRACE_OPTIONS LD_PRELOAD && HOME=$work XDG_STATE_HOME=$work/state NO_COLOR=1 COLUMNS=100 \
-		XDG_CACHE_HOME=$work/cache timeout --kill-after=5 60 bash -e "$1" 2>&1 </dev/null) | sed "s|$work/tree/||g"
-}
+. "$(dirname "$0")/blocks.sh"
 
 # What may differ between two machines or two runs of the same program.
 fold() {
@@ -49,7 +32,7 @@ check_page() {
 		[ -e "${block%.sh}.reason" ] && echo "not run: $page: $(cat "${block%.sh}.reason")" && continue
 		number=$((10#$(basename "$block" .sh) + 1))
 		shown=$(printf '%s/%02d.text' "$blocks" $number)
-		run_block "$block" >"$work/output"
+		type_in "$block" NO_COLOR=1 COLUMNS=100 | sed "s|$work/tree/||g" >"$work/output"
 		[ -e "$shown" ] || touch "$shown"
 		if [ "${UPDATE:-0}" = 1 ]; then
 			replace_block "$page" "$work/output" $number

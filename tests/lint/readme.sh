@@ -2,32 +2,14 @@
 # readme: every command of README.md runs. Each ```sh block is run by bash -e in a scratch directory that looks like a
 # built clone, with 60 seconds; <!-- not run: REASON --> before a block leaves it out, and is printed.
 # README.zh-CN.md must have the very same blocks; links to files of the tree must lead somewhere.
-set -u
-export LC_ALL=C.UTF-8
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(cd "$root" && realpath "${BUILD:-build}")
-. "$root/tests/lint/blocks.sh"
-work=$(mktemp -d)
-status=0
-trap 'rm -rf "$work"' EXIT
-
-wrong() {
-	echo "$1"
-	status=1
-}
-
-# The state, cache and segments of these runs are their own.
-run_block() {
-	(cd "$work/tree" && unset MTRACE_OPTIONS LD_PRELOAD && HOME=$work XDG_STATE_HOME=$work/state \
-		XDG_CACHE_HOME=$work/cache timeout --kill-after=5 60 bash -e "$1" >"$work/log" 2>&1 </dev/null)
-}
+. "$(dirname "$0")/blocks.sh"
 
 check_blocks() {
 	local block ran=0
 	for block in "$work"/en/*.sh; do
 		if [ -e "${block%.sh}.reason" ]; then
 			echo "not run: $(head -1 "$block"): $(cat "${block%.sh}.reason")"
-		elif run_block "$block"; then
+		elif type_in "$block" >"$work/log"; then
 			ran=$((ran + 1))
 		else
 			wrong "README.md: this fails with status $?: $(tr '\n' ';' <"$block")"

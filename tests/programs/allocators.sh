@@ -31,6 +31,51 @@ for library in "$jemalloc" "$tcmalloc"; do
 		fail "$name preloaded before us" "$(tail -c 300 "$work/err")"
 done
 
+# An allocator that does one thing by another, which it calls by name and thus through us.
+gcc -x c -std=gnu11 -O1 -g -fno-builtin -fPIC -shared - -o "$work/by_name.so" <<'END' || fail "an allocator by name: build" ""
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+void *__libc_malloc(size_t), *__libc_memalign(size_t, size_t);
+void __libc_free(void *);
+void *malloc(size_t size) { return __libc_malloc(size); }
+void free(void *p) { __libc_free(p); }
+void *memalign(size_t alignment, size_t size) { return __libc_memalign(alignment, size); }
+void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+void *valloc(size_t size) { return memalign(4096, size); }
+int posix_memalign(void **out, size_t alignment, size_t size)
+{
+	if (alignment % sizeof(void *) || alignment & (alignment - 1) || !alignment)
+		return EINVAL;
+	int saved = errno;
+	void *p = memalign(alignment, size);
+	errno = saved;
+	return p ? *out = p, 0 : ENOMEM;
+}
+void *calloc(size_t count, size_t size)
+{
+	size_t bytes;
+	void *p = __builtin_mul_overflow(count, size, &bytes) ? NULL : malloc(bytes);
+	return p ? memset(p, 0, bytes) : NULL;
+}
+void *realloc(void *old, size_t size)
+{
+	if (old && !size) {
+		free(old);
+		return NULL;
+	}
+	void *p = malloc(size);
+	size_t had = malloc_usable_size(old);
+	if (p && old) {
+		memcpy(p, old, had < size ? had : size);
+		free(old);
+	}
+	return p;
+}
+END
+LD_PRELOAD=$work/by_name.so right "an allocator that calls itself by name" "$work/victim"
+
 # An allocator inside the executable wins over any preload: nothing can be seen, and that must be said.
 if build "$work/inside" -Wl,--whole-archive -l:libjemalloc.a -Wl,--no-whole-archive -ldl -lm 2>"$work/said"; then
 	traced "$work/rec.mtr" "$work/inside" "$work/truth" exit >"$work/out" 2>"$work/err"

@@ -46,7 +46,10 @@ static void *started(void *)
 #endif
 	return nullptr;
 }
-__attribute__((constructor)) static void waits()
+#ifndef WHEN
+#define WHEN constructor
+#endif
+__attribute__((WHEN)) static void waits()
 {
 	pthread_t thread;
 	pthread_create(&thread, nullptr, started, nullptr);
@@ -56,6 +59,21 @@ END
 g++ -std=gnu++17 -fPIC -shared "$work/plugin.cc" -o "$work/plugin.so"
 g++ -std=gnu++17 -fPIC -shared "$work/waits.cc" -o "$work/waits.so" -lpthread
 g++ -std=gnu++17 -fPIC -shared -DOPERATORS "$work/waits.cc" -o "$work/waits_cxx.so" -lpthread
+g++ -std=gnu++17 -fPIC -shared -DOPERATORS -DWHEN=destructor "$work/waits.cc" -o "$work/leaves_cxx.so" -lpthread
+for pages in 1 300; do # of another size: the one does not fit where the other was
+	gcc -x c -O1 -fPIC -shared -DPAGES=$pages - -o "$work/own$pages.so" <<'END'
+#include <stdlib.h>
+__attribute__((section(".text.padding"))) const char padding[4096 * PAGES] = "";
+void *_Znwm(size_t size) { return malloc(size); }
+void _ZdlPv(void *p) { free(p); }
+int run(void)
+{
+	void *volatile p = _Znwm(4);
+	_ZdlPv(p);
+	return p == NULL;
+}
+END
+done
 g++ -x c++ -std=gnu++17 -Wl,--no-as-needed - -o "$work/cxx" -ldl <<'END'
 #include <dlfcn.h>
 #include <cstdio>
@@ -65,6 +83,9 @@ END
 like_untracked "a C program's C++ plugin: operators, bad_alloc, unloaded at dlclose" "$hazards" open "$work/plugin.so"
 like_untracked "a thread that a library's constructor waits for" "$hazards" open "$work/waits.so"
 like_untracked "such a thread with operators, in a C++ program" "$work/cxx" "$work/waits_cxx.so"
+like_untracked "the same where C++ came with the library, unseen by others" "$hazards" open "$work/waits_cxx.so"
+like_untracked "the same in the library's destructor, for the first time" "$hazards" open "$work/leaves_cxx.so"
+like_untracked "libraries with operators of their own come and go in two threads" "$hazards" come_and_go "$work/own1.so" "$work/own300.so"
 like_untracked "fork in a signal handler, the child goes on" "$hazards" segfork
 
 clear_segments
@@ -73,6 +94,12 @@ json "$(find "$segments" -name 'mtrace.*')" "$work/cancel.json"
 live=$(query "$work/cancel.json" '.processes[0].by_kind.thread | "\(.alloc_blocks) \(.live_blocks)"')
 [ "$live" = "20 0" ] && pass "cancelled threads have ended" || fail "cancelled threads have ended" "started and live: $live"
 
+clear_segments
+preload -- "$hazards" refused >"$work/out"
+json "$(find "$segments" -name 'mtrace.*')" "$work/refused.json"
+got=$(query "$work/refused.json" '.processes[0] | "\(.by_kind.mmap.live_bytes) \(.trust.unknown_frees)"')
+[ "$got" = "16384 0" ] && [ "$(cat "$work/out")" = well ] && pass "what the system refused has not happened" ||
+	fail "what the system refused has not happened" "mapped, unknown frees: $got; $(cat "$work/out")"
 
 # poke NAME PYTHON: what is written where, while the host runs; regions[i] = (offset, used) of region i, f the file.
 poke() {

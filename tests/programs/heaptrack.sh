@@ -20,7 +20,7 @@ agree() {
 	local name=$1 ours theirs off
 	shift
 	bounded 200 heaptrack -o "$work/ht" "$@" <"$work/input" >"$work/out" 2>&1
-	theirs=$(bounded 200 heaptrack_print -f "$work"/ht*.zst 2>/dev/null | sed -n 's/^calls to allocation functions: \([0-9]*\).*/\1/p')
+	theirs=$(bounded 200 heaptrack_print -f "$work"/ht.* 2>/dev/null | sed -n 's/^calls to allocation functions: \([0-9]*\).*/\1/p')
 	rm -f "$work"/ht*
 	traced "$work/rec.mtr" "$@" <"$work/input" >"$work/out" 2>"$work/err"
 	json "$work/rec.mtr" "$work/report.json" >"$work/said"

@@ -49,6 +49,32 @@ status=$?
 [ $status = 42 ] && grep -qx 'got it' "$work/out" && pass "SIGTERM is forwarded" ||
 	fail "SIGTERM is forwarded" "status $status: $(cat "$work/out" "$work/err" | tail -c 300)"
 
+# ---- plain preload: who is recorded ----
+
+# recorded NAME "PROGRAM…" [OPTIONS] -- COMMAND…: the images that have segments, sorted by name
+recorded() {
+	local name=$1 want=$2 file got
+	shift 2
+	clear_segments
+	bounded 60 env LD_PRELOAD="$shim" MTRACE_OPTIONS="dir=$segments:keep=1000$([ "$1" = -- ] || echo ":$1")" \
+		"${@:$([ "$1" = -- ] && echo 2 || echo 3)}" >"$work/out" 2>"$work/err" || fail "$name: exit status" "$(tail -c 300 "$work/err")"
+	got=$(for file in "$segments"/mtrace.*; do
+		json "$file" "$work/one.json" && query "$work/one.json" '.processes[].exe | split("/") | last'
+	done | sort | tr '\n' ' ')
+	[ "$got" = "$want " ] && pass "$name" || fail "$name" "recorded: $got, expected $want"
+}
+spin="$victims/victim_spin wild"
+mkfifo "$work/go" "$work/done"
+recorded "a grandchild that execs is not recorded" "bash" -- bash -c "bash -c '$spin; true'; true"
+recorded "nor a daemon whose parents are gone" "bash" -- \
+	bash -c "bash -c '(read x <$work/go; exec $spin >$work/done) &'; echo go >$work/go; read x <$work/done; [ \"\$x\" = done ]"
+recorded "nor one whose environment was made anew" "bash" -- \
+	bash -c "env -i LD_PRELOAD=$shim MTRACE_OPTIONS=dir=$segments bash -c '$spin; true'; true"
+recorded "a grandchild that execs, by follow=" "bash victim_spin" follow=victim_spin -- bash -c "bash -c '$spin; true'; true"
+recorded "exec in its place is followed" "bash env victim_spin" -- bash -c "exec env X=1 $spin"
+recorded "also in a child that is recorded by follow=" "bash bash env victim_spin" follow=env -- bash -c "env X=1 $spin; true"
+recorded "not in a child that only forked" "bash" -- bash -c "(exec $spin); true"
+
 # A run that saw nothing is an error with a reason, and one line on stderr says where the recording is.
 traced "$work/rec.mtr" "$victim" "$work/truth" exit >/dev/null 2>"$work/err"
 [ "$(grep -c . "$work/err")" = 1 ] && grep -q "$work/rec.mtr" "$work/err" && pass "one closing line" ||

@@ -159,13 +159,16 @@ static const char *const of_the_runtime[] = {
 	"__libc_start_call_main", "_dl_map_object", "__gnu_cxx::new_allocator<int>::allocate(unsigned long, void const*)",
 	"<alloc::vec::Vec<T> as core::clone::Clone>::clone", "alloc::raw_vec::finish_grow", "sqlite3MemMalloc", "runtime.mallocgc",
 	"Unsafe_AllocateMemory0", "start_thread", "strdup", "__rust_alloc",
+	"<T as alloc::slice::hack::ConvertVec>::to_vec", "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+	"<&T as core::fmt::Display>::fmt", "core::clone::impls::<impl core::clone::Clone for &T>::clone",
 };
 
 static const char *const of_the_user[] = {
 	"main", "handle_request", "my_malloc_counter", "mallocate", "freeze", "store::Cache::fill(std::string const&)",
 	"std_lookalike", "void app::push<std::vector<int> >(std::vector<int>&)", "app::operator new_thing()", "(anonymous namespace)::build(int)",
 	"std::string app::name()", "cloned", "core::Engine::start()", "do_malloc", "PyList_New", "lambda_std::run",
-	"bool app::operator< <int>(app::X<int> const&, app::X<int> const&)",
+	"bool app::operator< <int>(app::X<int> const&, app::X<int> const&)", "<app::Row as core::clone::Clone>::clone",
+	"<T as app::Keep>::keep", "app::Cache<T>::keep",
 };
 
 START_TEST(runtime_functions_are_known)

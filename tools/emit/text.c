@@ -129,6 +129,14 @@ static bool recorded_nothing(const struct profile_process *p)
 	return true;
 }
 
+static bool nothing_is_live(const struct profile_process *p)
+{
+	for (unsigned kind = 0; kind < MTRACE_KIND_COUNT; kind++)
+		if (p->by_kind[kind].live_blocks)
+			return false;
+	return true;
+}
+
 static void section(const struct page *page)
 {
 	title(page);
@@ -146,6 +154,8 @@ static void section(const struct page *page)
 		        page->process->end == PROFILE_RUNNING ? "now" : "at end");
 	else
 		text_kinds(page);
+	if (nothing_is_live(page->process) && !page->options->allocated)
+		fprintf(page->out, "\nnothing is live: all of it was freed; --allocated ranks what was\n");
 	if (page->options->by == EMIT_BY_STACK)
 		text_stacks(page);
 	else if (page->options->by != EMIT_BY_KIND)

@@ -3,9 +3,10 @@
  * what the tracker cost, how the process ended. Every counter that is not zero is named here, with its reason.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <libiberty/libiberty.h>
 
 #include "emit/emit_text.h"
 
@@ -40,15 +41,16 @@ void emit_end_text(const struct profile_process *process, char *out, size_t size
 	char after[32] = "", how[96];
 	if (process->lived_ns)
 		emit_duration(after, process->lived_ns);
-	const char *signal_name = process->end == PROFILE_SIGNAL ? sigabbrev_np(process->end_status) : NULL;
+	const char *signal_name = process->end == PROFILE_SIGNAL ? strsigno(process->end_status) : NULL; /* sigabbrev_np: 2.32 */
 	switch (process->end) {
 	case PROFILE_RUNNING: snprintf(how, sizeof how, "running"); break;
 	case PROFILE_EXIT: snprintf(how, sizeof how, "exit status %d", process->end_status); break;
 	case PROFILE_SIGNAL:
-		snprintf(how, sizeof how, "SIG%s (signal %d)", signal_name ? signal_name : "?", process->end_status);
+		snprintf(how, sizeof how, "%s (signal %d)", signal_name ? signal_name : "SIG?", process->end_status);
 		break;
 	case PROFILE_EXEC: snprintf(how, sizeof how, "became another program (exec)"); break;
-	default: snprintf(how, sizeof how, "killed: SIGKILL, or no word of its end");
+	default: /* mtrace run saw the signal; a segment alone has nothing that says why it ends */
+		snprintf(how, sizeof how, "%s", process->end_status ? "killed: SIGKILL" : "killed: SIGKILL, or no word of its end");
 	}
 	const char *since = process->end == PROFILE_RUNNING ? ", for " : ", after ";
 	snprintf(out, size, "%s%s%s", how, after[0] ? since : "", after);

@@ -316,8 +316,9 @@ static const char *describe_foreign(const struct elf_facts *f)
 static const char *describe_allocator(const struct elf_facts *f)
 {
 	static char text[160];
-	snprintf(text, sizeof text, "it has %s allocator linked into it, and calls that one directly: link the allocator"
-		" dynamically, or without it", strcmp(f->allocator, "its own") == 0 ? "an" : f->allocator);
+	bool has_name = strcmp(f->allocator, "its own") != 0;
+	snprintf(text, sizeof text, "it has %s%s allocator linked into it, and calls that one directly: link the allocator"
+		" dynamically, or without it", has_name ? "the " : "an", has_name ? f->allocator : "");
 	return text;
 }
 

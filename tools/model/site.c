@@ -42,7 +42,8 @@ static const char *const runtime_functions[] = {
 	"__rust_alloc*", "__rust_realloc*", "__rdl_*", "__rg_*", "alloc::alloc::*", "alloc::vec::*", "alloc::raw_vec::*",
 	"alloc::string::*", "alloc::boxed::*", "alloc::collections::*", "alloc::sync::*", "alloc::rc::*", "alloc::slice::*",
 	"alloc::fmt::*", "alloc::str::*", "alloc::borrow::*", "core::ops::*", "core::ptr::*", "core::iter::*", "core::option::*",
-	"core::result::*", "core::fmt::*", "core::str::*", "hashbrown::raw::*", "runtime.*", "_cgo_*", "x_cgo_*", "crosscall*",
+	"core::result::*", "core::fmt::*", "core::str::*", "core::clone::*", "core::slice::*",
+	"hashbrown::raw::*", "runtime.*", "_cgo_*", "x_cgo_*", "crosscall*",
 	"_rt0_*",
 	/* V8 and node */
 	"node::Malloc*", "node::UncheckedMalloc*", "node::Realloc*", "v8::internal::Malloced::*", "v8::internal::AllocWithRetry*",
@@ -103,6 +104,17 @@ static bool is_runtime_module(const char *path)
 	return false;
 }
 
+/* Rust's <T as alloc::slice::hack::ConvertVec>::to_vec: a trait of the standard library, implemented there for a type
+   that has no path: a primitive, or a generic one. (One with a path may be the user's.) */
+static bool is_runtime_trait(const char *name)
+{
+	const char *as = strstr(name, " as ");
+	const char *path = strstr(name, "::");
+	if (!as || !path || path < as)
+		return false;
+	return starts(as + 4, "alloc::") || starts(as + 4, "core::") || starts(as + 4, "std::");
+}
+
 bool profile_is_runtime(const char *function, const char *module_path)
 {
 	if (module_path && is_runtime_module(module_path))
@@ -111,6 +123,8 @@ bool profile_is_runtime(const char *function, const char *module_path)
 		return false;
 	/* Rust writes <alloc::vec::Vec<T> as core::clone::Clone>::clone, and no return types */
 	const char *name = function[0] == '<' ? function + 1 : qualified(function);
+	if (function[0] == '<' && is_runtime_trait(name))
+		return true;
 	for (size_t i = 0; i < COUNT(runtime_functions); i++)
 		if (matches(name, runtime_functions[i]))
 			return true;

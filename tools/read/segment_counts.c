@@ -1,128 +1,238 @@
 /*
  * segment_counts: what each row counted: its own totals and the tallies of threads that name it (format.h).
  *
- * In a process that runs on, a fold moves counts from a tally to its row. A row whose version is even and the same
- * before and after the tallies were copied was not touched in between, so its sum is of one instant; the others are
- * read again, a few times. What never holds still is left as last seen: off by what one thread had counted for it.
- * A dead process has at most one fold per thread half done, and its record says what the row's totals are to be.
+ * In a process that runs on, a fold moves counts from a tally to its row while we copy. So a pass copies rows, folds,
+ * tallies, folds again and rows again, and nothing else in between, and believes a row only if
+ *   - the row's bytes are the same in both copies: nobody began, went on with or ended writing its totals; and
+ *   - every fold of the row is valid in both copies, with the same bytes, or in neither: then its totals hold with the
+ *     tally in them, or the tally is whole, all the time in between. Whoever stands still in the middle of a fold (64
+ *     threads on two processors: most of them do) does not keep its row from being read.
+ * Tallies only grow otherwise, so the sum is not below what had happened before the pass, and not above what had
+ * after it. Rows that are not believed are read again, some passes. What never holds still is left at the most that was
+ * seen: each pass's totals from before its tallies, which can only miss what was folded in between; how many rows that
+ * are is said. A dead process needs one pass, and every row of it is believed.
  */
+#include <string.h>
+#include <sys/mman.h>
+
 #include "read/segment.h"
 
 enum { PASSES = 16 };
 
 struct count_pass {
 	struct segment *s;
-	struct segment_counts *sums; /* of this pass, by row id */
-	uint64_t rows;
-	bool *settled; /* by row id */
+	uint64_t rows, folds;                       /* of which both copies have all */
+	struct segment_region rows_before, folds_before; /* the copies made first; those made last are the segment's own */
+	struct segment_counts *sums;                /* of this pass, by row id */
+	bool *settled;                              /* by row id */
+	bool *moved;                                /* by row id: in this pass, a fold of it began or ended */
 	uint64_t unsettled;
 };
 
-static const struct mtrace_row *row_at(const struct segment *s, uint64_t id)
+/* ---- copies ---- */
+
+/* Takes the copy of a region out of the segment, so that the next one does not replace it. */
+static struct segment_region take_copy(struct segment *s, enum mtrace_region_id id)
 {
-	return segment_element(s, MTRACE_REGION_ROWS, id);
+	struct segment_region copy = s->regions[id];
+	memset(&s->regions[id], 0, sizeof s->regions[id]);
+	return copy;
 }
+
+static void drop_copy(struct segment_region *copy)
+{
+	if (copy->bytes)
+		munmap((void *)(uintptr_t)copy->bytes, copy->mapped_bytes);
+	memset(copy, 0, sizeof *copy);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Of a dead process nothing changes, so the second copies are the first. */
+static void copy_once(struct segment *s)
+{
+	segment_copy_region(s, MTRACE_REGION_ROWS);
+	segment_copy_region(s, MTRACE_REGION_FOLDS);
+	segment_copy_region(s, MTRACE_REGION_TALLIES);
+}
+
+static void copy_twice(struct count_pass *p)
+{
+	struct segment *s = p->s;
+	segment_copy_region(s, MTRACE_REGION_ROWS);
+	p->rows_before = take_copy(s, MTRACE_REGION_ROWS);
+	segment_copy_region(s, MTRACE_REGION_FOLDS);
+	p->folds_before = take_copy(s, MTRACE_REGION_FOLDS);
+	segment_copy_region(s, MTRACE_REGION_TALLIES);
+	segment_copy_region(s, MTRACE_REGION_FOLDS);
+	segment_copy_region(s, MTRACE_REGION_ROWS);
+}
+
+static const struct mtrace_row *row_before(const struct count_pass *p, uint64_t id)
+{
+	const struct segment_region *r = p->rows_before.bytes ? &p->rows_before : &p->s->regions[MTRACE_REGION_ROWS];
+	return (const struct mtrace_row *)(const void *)r->bytes + id;
+}
+
+static const struct mtrace_fold *fold_before(const struct count_pass *p, uint64_t i)
+{
+	const struct segment_region *r = p->folds_before.bytes ? &p->folds_before : &p->s->regions[MTRACE_REGION_FOLDS];
+	return (const struct mtrace_fold *)(const void *)r->bytes + i;
+}
+
+/* ---- one pass ---- */
 
 static void take_totals(struct count_pass *p)
 {
 	for (uint64_t id = 1; id < p->rows; id++) {
-		const struct mtrace_row *r = row_at(p->s, id);
+		const struct mtrace_row *r = row_before(p, id);
+		p->moved[id] = false;
 		p->sums[id] = (struct segment_counts){
 			.alloc_blocks = r->alloc_blocks, .alloc_bytes = r->alloc_bytes,
-			.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes, .version = r->version};
+			.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
 	}
 }
 
-/* Tally ids whose counts are in a fold's totals already. */
-static bool is_folded(const struct segment *s, uint64_t tally)
+static void add_tally(struct count_pass *p, const struct mtrace_tally *t)
 {
-	uint64_t count = s->regions[MTRACE_REGION_FOLDS].count;
-	for (uint64_t i = 0; i < count; i++) {
-		const struct mtrace_fold *f = segment_element(s, MTRACE_REGION_FOLDS, i);
-		if (f->valid && f->tally == tally)
-			return true;
-	}
-	return false;
+	if (t->row == 0 || t->row >= p->rows)
+		return;
+	struct segment_counts *sum = &p->sums[t->row];
+	sum->alloc_blocks = profile_sum(sum->alloc_blocks, t->alloc_blocks);
+	sum->alloc_bytes = profile_sum(sum->alloc_bytes, t->alloc_bytes);
+	sum->freed_blocks = profile_sum(sum->freed_blocks, t->freed_blocks);
+	sum->freed_bytes = profile_sum(sum->freed_bytes, t->freed_bytes);
 }
 
-static bool is_any_fold_valid(const struct segment *s)
+/* The fold's totals have its tally in them: it is emptied in our copy, and the totals are the row's. */
+static void take_fold(struct count_pass *p, const struct mtrace_fold *f)
 {
-	uint64_t count = s->regions[MTRACE_REGION_FOLDS].count;
-	for (uint64_t i = 0; i < count; i++)
-		if (((const struct mtrace_fold *)segment_element(s, MTRACE_REGION_FOLDS, i))->valid)
-			return true;
-	return false;
+	struct mtrace_tally *t = (struct mtrace_tally *)(uintptr_t)segment_element(p->s, MTRACE_REGION_TALLIES, f->tally);
+	if (t && t->row == f->row)
+		t->row = 0;
+	p->sums[f->row] = (struct segment_counts){
+		.alloc_blocks = f->alloc_blocks, .alloc_bytes = f->alloc_bytes,
+		.freed_blocks = f->freed_blocks, .freed_bytes = f->freed_bytes};
+}
+
+static void note_moved(struct count_pass *p, const struct mtrace_fold *f)
+{
+	if (f->valid && f->row < p->rows)
+		p->moved[f->row] = true;
 }
 
 static void take_folds(struct count_pass *p)
 {
-	uint64_t count = p->s->regions[MTRACE_REGION_FOLDS].count;
-	for (uint64_t i = 0; i < count; i++) {
-		const struct mtrace_fold *f = segment_element(p->s, MTRACE_REGION_FOLDS, i);
-		if (!f->valid || f->row == 0 || f->row >= p->rows)
-			continue;
-		p->sums[f->row] = (struct segment_counts){
-			.alloc_blocks = f->alloc_blocks, .alloc_bytes = f->alloc_bytes,
-			.freed_blocks = f->freed_blocks, .freed_bytes = f->freed_bytes, .version = p->sums[f->row].version};
+	for (uint64_t i = 0; i < p->folds; i++) {
+		const struct mtrace_fold *before = fold_before(p, i);
+		const struct mtrace_fold *after = segment_element(p->s, MTRACE_REGION_FOLDS, i);
+		bool same = memcmp((const void *)before, (const void *)after, sizeof *before) == 0;
+		if (same && before->valid && before->row != 0 && before->row < p->rows) {
+			take_fold(p, before);
+		} else if (!same) {
+			note_moved(p, before);
+			note_moved(p, after);
+		}
 	}
 }
 
 static void add_tallies(struct count_pass *p)
 {
-	bool folds = is_any_fold_valid(p->s);
 	uint64_t count = p->s->regions[MTRACE_REGION_TALLIES].count;
-	for (uint64_t i = 1; i < count; i++) {
-		const struct mtrace_tally *t = segment_element(p->s, MTRACE_REGION_TALLIES, i);
-		if (t->row == 0 || t->row >= p->rows || (folds && is_folded(p->s, i)))
-			continue;
-		struct segment_counts *sum = &p->sums[t->row];
-		sum->alloc_blocks = profile_sum(sum->alloc_blocks, t->alloc_blocks);
-		sum->alloc_bytes = profile_sum(sum->alloc_bytes, t->alloc_bytes);
-		sum->freed_blocks = profile_sum(sum->freed_blocks, t->freed_blocks);
-		sum->freed_bytes = profile_sum(sum->freed_bytes, t->freed_bytes);
-	}
+	for (uint64_t i = 1; i < count; i++)
+		add_tally(p, segment_element(p->s, MTRACE_REGION_TALLIES, i));
 }
 
-/* Keeps the sums of rows that were not touched since take_totals, and of all in the last pass. */
-static void settle(struct count_pass *p, bool last)
+static bool is_believed(const struct count_pass *p, uint64_t id)
 {
-	struct segment_counts *kept = p->s->counts_of_row;
+	const struct mtrace_row *before = row_before(p, id), *after = segment_element(p->s, MTRACE_REGION_ROWS, id);
+	return !p->moved[id] && memcmp((const void *)before, (const void *)after, sizeof *before) == 0;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* An odd version: its totals were perhaps half written, with a tally in them that was counted, too. */
+static void keep_most(const struct count_pass *p, uint64_t id, struct segment_counts *kept)
+{
+	const struct segment_counts *sum = &p->sums[id];
+	if (row_before(p, id)->version & 1)
+		return;
+	kept->alloc_blocks = most(kept->alloc_blocks, sum->alloc_blocks);
+	kept->alloc_bytes = most(kept->alloc_bytes, sum->alloc_bytes);
+	kept->freed_blocks = most(kept->freed_blocks, sum->freed_blocks);
+	kept->freed_bytes = most(kept->freed_bytes, sum->freed_bytes);
+}
+
+static void settle(struct count_pass *p)
+{
 	p->unsettled = 0;
 	for (uint64_t id = 1; id < p->rows; id++) {
-		const struct mtrace_row *now = row_at(p->s, id);
-		bool still = !(p->sums[id].version & 1) && now && now->version == p->sums[id].version;
 		if (p->settled[id])
 			continue;
-		kept[id] = p->sums[id];
-		p->settled[id] = still || last;
-		p->unsettled += !still;
+		p->settled[id] = is_believed(p, id);
+		if (p->settled[id])
+			p->s->counts_of_row[id] = p->sums[id];
+		else
+			keep_most(p, id, &p->s->counts_of_row[id]);
+		p->unsettled += !p->settled[id];
 	}
 }
 
-static void copy_tallies(struct segment *s)
+/* ---- passes ---- */
+
+/* Rows handed out after the first pass began are left for the next report: live blocks were copied before. */
+static void begin(struct count_pass *p)
 {
-	segment_copy_region(s, MTRACE_REGION_TALLIES);
-	segment_copy_region(s, MTRACE_REGION_FOLDS);
+	p->rows = p->rows_before.bytes ? p->rows_before.count : p->s->regions[MTRACE_REGION_ROWS].count;
+	p->s->counts_of_row = profile_alloc(p->s->profile, p->rows, sizeof *p->s->counts_of_row);
+	p->sums = profile_alloc(p->s->profile, p->rows, sizeof *p->sums);
+	p->settled = profile_alloc(p->s->profile, p->rows, sizeof *p->settled);
+	p->moved = profile_alloc(p->s->profile, p->rows, sizeof *p->moved);
+}
+
+/* Whatever of the file is gone since the first pass (it was truncated) is not looked at. */
+static void bound(struct count_pass *p)
+{
+	struct segment *s = p->s;
+	p->folds = s->regions[MTRACE_REGION_FOLDS].count;
+	if (p->folds_before.bytes)
+		p->folds = least(p->folds, p->folds_before.count);
+	if (p->rows_before.bytes)
+		p->rows = least(p->rows, p->rows_before.count);
+	p->rows = least(p->rows, s->regions[MTRACE_REGION_ROWS].count);
+}
+
+static void sum_up(struct count_pass *p)
+{
+	bound(p);
+	take_totals(p);
+	take_folds(p);
+	add_tallies(p);
+	settle(p);
+	drop_copy(&p->rows_before);
+	drop_copy(&p->folds_before);
 }
 
 void segment_copy_counts(struct segment *s)
 {
-	segment_copy_region(s, MTRACE_REGION_ROWS);
-	struct count_pass p = {.s = s, .rows = s->regions[MTRACE_REGION_ROWS].count};
-	s->counts_of_row = profile_alloc(s->profile, p.rows, sizeof *s->counts_of_row);
-	p.sums = profile_alloc(s->profile, p.rows, sizeof *p.sums);
-	p.settled = profile_alloc(s->profile, p.rows, sizeof *p.settled);
+	struct count_pass p = {.s = s};
 	for (int pass = 1; pass <= PASSES; pass++) {
-		take_totals(&p);
-		copy_tallies(s);
-		take_folds(&p);
-		add_tallies(&p);
-		bool last = !s->alive || pass == PASSES;
-		if (!last)
-			segment_copy_region(s, MTRACE_REGION_ROWS);
-		settle(&p, last);
-		if (last || !p.unsettled)
+		if (s->alive)
+			copy_twice(&p);
+		else
+			copy_once(s);
+		if (pass == 1)
+			begin(&p);
+		sum_up(&p);
+		if (!s->alive || !p.unsettled)
 			break;
 	}
-	s->unsettled_rows = s->alive ? p.unsettled : 0;
+	s->regions[MTRACE_REGION_ROWS].count = least(s->regions[MTRACE_REGION_ROWS].count, p.rows);
+	s->unsettled_rows = p.unsettled;
 }

@@ -5,6 +5,7 @@
  * none can only stand for a module that has none. Nothing is ever written here.
  */
 #include "files.h"
+#include "image.h"
 
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
@@ -188,6 +189,18 @@ static int open_in(const struct files_module *m, const char *directory)
 
 /* ---- the module in a live process ---- */
 
+/* What the process has in memory of a file that is gone and that we may not open. */
+static int open_image(const struct files_module *m, unsigned long address)
+{
+	int fd = image_of_mapping(m->pid, address);
+
+	if (fd >= 0 && !files_matches(fd, m->build_id, m->build_id_bytes)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 /* A mapping of the module: by its address, which tells also after the file was deleted. */
 static int open_mapping(const struct files_module *m)
 {
@@ -225,6 +238,8 @@ static int open_in_process(const struct files_module *m)
 		snprintf(path, sizeof(path), "/proc/%ld/exe", (long)m->pid);
 		fd = open_matching(path, m);
 	}
+	if (fd < 0 && m->build_id_bytes && m->path[0] == '/' && access(m->path, F_OK) != 0)
+		fd = open_image(m, m->start);
 	return fd;
 }
 

@@ -2,7 +2,8 @@
  * keep: libraries that a program unpacks into a temporary directory, maps and deletes (JNI, Python, Netty) are copied
  * while they are mapped, so that their frames can be named afterwards.
  *
- * Called by cmd_run now and then while the command runs. Copies go to files/<build-id> in the cache, once each; what was
+ * Called by run/ now and then while the command runs. Whoever may not open the file itself keeps what the process has
+ * mapped of it (image.c). Copies go to files/<build-id> in the cache, once each; what was
  * looked at before is known by device and inode and costs nothing. Never writes into the process. Bounds: SEEN_MAX files
  * a run, FILE_BYTES_MAX each.
  */
@@ -18,6 +19,7 @@
 
 #include "cache.h"
 #include "files.h"
+#include "image.h"
 #include "symbols.h"
 
 #define SEEN_MAX 4096
@@ -89,7 +91,8 @@ static int open_mapped(pid_t pid, const struct mapping *m)
 	if (fd >= 0)
 		return fd;
 	snprintf(path, sizeof(path), "/proc/%ld/root%s", (long)pid, m->path); /* not allowed; it may still be there */
-	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd >= 0 ? fd : image_of_mapping(pid, m->from);
 }
 
 static bool copy_bytes(int from, int to, off_t bytes)

@@ -5,11 +5,15 @@
  *   cancel       threads that end by pthread_cancel
  *   segfork      fork from a signal handler that interrupted malloc; the child returns from the handler and goes on
  *   open LIB     dlopen, LIB's run() when it has one, dlclose, twice: LIB's destructor speaks each time
+ *   come_and_go ONE OTHER
+ *                children with two threads: each opens its library, calls its run(), closes it, again and again
+ *   refused      unmapping and reallocation that the system refuses
  *   busy         blocks, mappings and stacks for a second and a half, in two threads
  */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,11 +69,16 @@ static int segfork(void)
 			int status;
 			while (waitpid(child, &status, 0) != child)
 				;
+			if (WIFSIGNALED(status))
+				fprintf(stderr, "a child died by signal %d\n", WTERMSIG(status));
 			died += WIFSIGNALED(status);
 			forked++;
 			child = -1;
 		}
 	}
+	setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+	if (child == 0)
+		_exit(0);
 	return died;
 }
 
@@ -85,6 +94,52 @@ static int open_twice(const char *path)
 		fflush(stdout);
 	}
 	return 0;
+}
+
+static void *comes_and_goes(void *path)
+{
+	for (int i = 0; i < 20; i++) {
+		void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		int (*run)(void) = library ? (int (*)(void))dlsym(library, "run") : NULL;
+		if (!run || run() || dlclose(library))
+			_exit(1);
+	}
+	return NULL;
+}
+
+static int come_and_go(char **paths)
+{
+	int bad = 0;
+	for (int i = 0; i < 100; i++) {
+		int status;
+		pid_t pid = fork();
+		if (pid == 0) {
+			pthread_t thread;
+			if (pthread_create(&thread, NULL, comes_and_goes, paths[0]))
+				_exit(1);
+			comes_and_goes(paths[1]);
+			pthread_join(thread, NULL);
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+			bad++;
+	}
+	return bad;
+}
+
+/* The unknown block is libc's own: nobody saw it. The break goes up two pages and down one; three pages stay mapped. */
+static int refused(void)
+{
+	extern void *__libc_malloc(size_t size);
+	extern void __libc_free(void *block);
+	char *pages = mmap(NULL, 12288, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *unknown = __libc_malloc(100);
+	volatile size_t much = PTRDIFF_MAX;
+	if (!munmap(pages, (size_t)1 << 62) || !munmap(pages + 1, 4096) || realloc(unknown, much))
+		return 1;
+	__libc_free(unknown);
+	char *end = sbrk(0);
+	return brk(end + 8192) || sbrk(-4096) != end + 8192 || sbrk(0) != end + 4096;
 }
 
 static void *__attribute__((noinline)) allocate(unsigned depth, size_t size)
@@ -130,6 +185,10 @@ int main(int count, char **args)
 		bad = segfork();
 	else if (!strcmp(hazard, "open") && count > 2)
 		bad = open_twice(args[2]);
+	else if (!strcmp(hazard, "come_and_go") && count > 3)
+		bad = come_and_go(args + 2);
+	else if (!strcmp(hazard, "refused"))
+		bad = refused();
 	else if (!strcmp(hazard, "busy"))
 		bad = busy();
 	puts(bad ? "hurt" : "well");

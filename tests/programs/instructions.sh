@@ -1,0 +1,85 @@
+#!/bin/bash
+# instructions: what tracking adds to one malloc and its free, in instructions (callgrind): the repeatable part of cost.
+#
+# Slopes: (of 2 N pairs - of N pairs) / N, less the same of the untracked program, so neither start nor end counts. The
+# programs are tests/bench's. A bound is raised only with the reason in the commit that raises it. `make bench` shows
+# these figures beside the times. Callgrind counts user code only; page faults and system calls are in the times.
+. "$(dirname "$0")/../lib/suite.sh"
+bench=$BUILD/tests/bench
+
+# What is added at most: NAME | BOUND | N | OPTIONS | PROGRAM ARGUMENTS, with N for the pairs.
+table() {
+	cat <<-END
+		memo hit, 12 frames deep|625|60000||micro N 12
+		memo hit, 40 frames deep|780|30000||micro N 40
+		two inner frames change, 12 deep|2354|40000||paths 16 16 N 2 10 next
+		ten inner frames change, 200 stacks at random|5515|40000||paths 200 200 N 10 2
+		cold, every stack new, 12 deep|7227|20000||paths N 1 0 10 2
+		no stacks (unwind=none)|484|100000|unwind=none|micro N 12
+		dormant (mode=off)|117|200000|mode=off|micro N 12
+	END
+}
+
+# collected PAIRS OPTIONS PROGRAM ARGUMENTS: instructions of the whole run; OPTIONS "untracked": without the shim
+collected() {
+	local pairs=$1 options=$2 around=()
+	shift 2
+	[ "$options" = untracked ] ||
+		around=(env LD_PRELOAD="$shim" MTRACE_OPTIONS="dir=$segments:memory=256m${options:+:$options}")
+	set -- "${@/#N/$pairs}"
+	bounded 120 "${around[@]}" valgrind --tool=callgrind --callgrind-out-file="$work/callgrind" "$bench/$1" "${@:2}" \
+		2>"$work/err" >"$work/out"
+	sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/err"
+	note_recorded
+	clear_segments
+}
+
+# The most allocations that one of the run's segments has, in $work/recorded (valgrind's own launcher leaves one too): a
+# shim that was not there adds nothing, cheaply.
+note_recorded() {
+	local segment
+	find "$segments" -name 'mtrace.*' | while read -r segment; do
+		bounded 60 "$mtrace" report --json -n 1 "$segment" >"$work/report" 2>/dev/null
+		query "$work/report" '.processes[0].totals.alloc_blocks'
+	done | sort -n | tail -1 >"$work/recorded"
+}
+
+# is_recorded PAIRS OPTIONS: the last run's allocations are there, or none when it was dormant
+is_recorded() {
+	local seen
+	seen=$(cat "$work/recorded")
+	case $2 in
+	*mode=off*) [ "${seen:-0}" = 0 ] ;;
+	*) [ "${seen:-0}" -ge "$1" ] ;;
+	esac
+}
+
+# per_pair N OPTIONS PROGRAM ARGUMENTS
+per_pair() {
+	local n=$1 options=$2 once twice
+	shift 2
+	once=$(collected "$n" "$options" "$@")
+	twice=$(collected $((2 * n)) "$options" "$@")
+	[ -n "$once" ] && [ -n "$twice" ] && echo $(((twice - once) / n))
+}
+
+command -v valgrind >/dev/null || { fail "valgrind" "not installed"; suite_end; }
+while IFS='|' read -r name bound n options program; do
+	read -ra words <<<"$program"
+	plain=$(per_pair "$n" untracked "${words[@]}")
+	tracked=$(per_pair "$n" "$options" "${words[@]}")
+	if [ -z "$plain" ] || [ -z "$tracked" ]; then
+		fail "$name" "callgrind: $(tail -c 200 "$work/err")"
+	elif [ "$plain" -lt 20 ]; then
+		fail "$name" "the program itself takes $plain instructions a pair: it does not allocate"
+	elif [ "$tracked" -le "$plain" ]; then
+		fail "$name" "nothing was added: the shim was not there"
+	elif ! is_recorded $((2 * n)) "$options"; then
+		fail "$name" "$(cat "$work/recorded") allocations recorded of $((2 * n))"
+	elif [ $((tracked - plain)) -le "$bound" ]; then
+		pass "$name: $((tracked - plain)), bound $bound"
+	else
+		fail "$name: $((tracked - plain)), bound $bound" "(untracked $plain)"
+	fi
+done < <(table)
+suite_end
