@@ -86,7 +86,7 @@ static void start_recording(void)
 	atomic_store_explicit(&owner_page->generation, generation, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
 	if (segment.header->mode == MTRACE_MODE_EXACT)
-		atomic_store_explicit(&owner_page->active, simply ? BOOT_SIMPLY : BOOT_BESIDE_AN_ALLOCATOR, memory_order_release);
+		atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
 }
 
 static void set_counter(enum mtrace_counter counter, uint64_t value)
@@ -217,9 +217,10 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 {
 	if (!atomic_load_explicit(&process.booted, memory_order_acquire))
 		return boot();
-	if (!process.tracked || atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
-		return false;
-	return boot_child();
+	if (process.tracked && !atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
+		return boot_child();
+	atomic_store_explicit(&owner_page->active, GUARD_PASSIVE, memory_order_relaxed); /* decided: it is not asked again */
+	return false;
 }
 
 void boot_note_limit(int resource, const struct rlimit *limit)

@@ -28,9 +28,6 @@ struct real_functions {
 };
 extern struct real_functions real;
 
-/* The values of owner_page->active while recording. */
-enum { BOOT_SIMPLY = 1, BOOT_BESIDE_AN_ALLOCATOR = 2 };
-
 /* Not recording yet: boots, or makes a forked child's segment. true: record this event. */
 bool boot_wake(void);
 
@@ -51,11 +48,10 @@ static inline void *boot_find(void **slot, const char *name, uintptr_t caller)
 	return likely(found) ? found : boot_look_up(slot, name, caller);
 }
 
-/* true: record this event, whoever of the program calls. false: ask boot_ready; where the allocator is not libc's it is
-   always false, since such a one may call itself by name, and thus us. */
-static inline bool boot_simply_tracking(void)
+/* What to do with an event, whoever of the program calls: see enum guard_active. UNDECIDED: ask boot_ready. */
+static inline uint32_t boot_active(void)
 {
-	return atomic_load_explicit(&owner_page->active, memory_order_acquire) == BOOT_SIMPLY;
+	return atomic_load_explicit(&owner_page->active, memory_order_acquire);
 }
 
 /* The object that defines the real malloc, and whether a function lies in it. */

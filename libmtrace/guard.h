@@ -20,8 +20,15 @@
 
 struct mtrace_thread;
 
+enum guard_active {
+	GUARD_UNDECIDED = 0, /* not booted, or a forked child that has made no event */
+	GUARD_SIMPLY = 1,    /* record */
+	GUARD_ASIDE = 2,     /* record; the allocator is not libc's, and may call itself by name (boot.h) */
+	GUARD_PASSIVE = 3    /* forward, for good */
+};
+
 struct owner_page {
-	_Atomic uint32_t active;     /* 1: record; 2: record, the allocator is not libc's (boot.h). Release store after the segment is ready; pairs: guard_tracking */
+	_Atomic uint32_t active;     /* enum guard_active. Release store after the segment is ready; pairs: guard_tracking */
 	_Atomic uint32_t generation; /* not 0, differs between a process and its forked children */
 	_Atomic uint32_t creating;   /* somebody makes this process's segment */
 	_Atomic uint32_t refused;    /* this process will not record */
@@ -53,7 +60,7 @@ extern __thread struct thread_state thread_self __attribute__((tls_model("initia
 /* pairs: boot's release store of active; everything the segment needs was written before it. */
 static inline bool guard_tracking(void)
 {
-	return likely(atomic_load_explicit(&owner_page->active, memory_order_acquire));
+	return likely(atomic_load_explicit(&owner_page->active, memory_order_acquire) - 1 < GUARD_PASSIVE - 1);
 }
 
 #endif

@@ -64,7 +64,8 @@ static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 /* Is this event of the malloc family to be recorded? */
 static inline bool records(uintptr_t caller)
 {
-	return likely(boot_simply_tracking()) || records_aside(caller);
+	uint32_t active = boot_active();
+	return likely(active == GUARD_SIMPLY) || (active != GUARD_PASSIVE && records_aside(caller));
 }
 
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */

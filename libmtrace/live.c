@@ -126,6 +126,23 @@ static uint32_t find_chunk(uint64_t key)
 	return 0;
 }
 
+__attribute__((noinline)) struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address,
+								    struct live_near *near)
+{
+	uint64_t key = live_root_key(family, address);
+	uint32_t id = find_chunk(key);
+	if (!id)
+		return NULL;
+	if (near) { /* a thread that is cancelled half way leaves an entry without a key */
+		near->entry[key % LIVE_NEAR].key = 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		near->entry[key % LIVE_NEAR].chunk = chunk_at(id);
+		atomic_signal_fence(memory_order_seq_cst);
+		near->entry[key % LIVE_NEAR].key = key | LIVE_NEAR_KNOWN;
+	}
+	return chunk_at(id);
+}
+
 static __attribute__((cold, noinline)) uint32_t make_chunk(uint64_t key)
 {
 	uint64_t id = segment_reserve(MTRACE_REGION_LIVE_CHUNKS, 1);

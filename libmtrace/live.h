@@ -75,17 +75,28 @@ static inline uint32_t live_root_place(uint64_t key)
 	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> (64 - MTRACE_LIVE_ROOT_BITS));
 }
 
-/* The page's leaf entry; 0: there is none, or its root entry is not at its own place. */
-static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address)
+/* The chunks that one thread met last: private to it, and true for ever, since chunks stay where they are (L3). */
+enum { LIVE_NEAR = 4 };
+struct live_near {
+	struct {
+		uint64_t key; /* LIVE_NEAR_KNOWN | root key */
+		struct mtrace_live_chunk *chunk;
+	} entry[LIVE_NEAR];
+};
+#define LIVE_NEAR_KNOWN (1ull << 40)
+
+/* The chunk of an address, NULL none. Remembered in `near`, unless that is NULL. */
+struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address, struct live_near *near);
+
+/* The page's leaf entry; 0: there is none. */
+static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
-	uint64_t key = live_root_key(family, address);
-	uint64_t root = atomic_load_explicit((_Atomic uint64_t *)(void *)segment.base[MTRACE_REGION_LIVE_ROOT] +
-					     live_root_place(key), memory_order_acquire); /* pairs: L3 */
-	uint32_t chunk = (uint32_t)root;
-	if (unlikely(root >> 32 != key || !chunk ||
-		     !segment_has(MTRACE_REGION_LIVE_CHUNKS, (chunk + 1ull) * sizeof(struct mtrace_live_chunk))))
+	uint64_t key = live_root_key(family, address) | LIVE_NEAR_KNOWN;
+	struct mtrace_live_chunk *c = NULL;
+	if (likely(near) && likely(near->entry[key % LIVE_NEAR].key == key))
+		c = near->entry[key % LIVE_NEAR].chunk;
+	else if (!(c = live_find_chunk(family, address, near)))
 		return 0;
-	struct mtrace_live_chunk *c = (struct mtrace_live_chunk *)(void *)segment.base[MTRACE_REGION_LIVE_CHUNKS] + chunk;
 	return atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
 				    memory_order_acquire); /* pairs: L3 */
 }
@@ -147,10 +158,10 @@ static inline uint64_t live_word(uintptr_t address, const struct live_block *blo
 
 static inline __attribute__((always_inline)) enum live_result live_insert(enum mtrace_family family, uintptr_t address,
                                                                           const struct live_block *block,
-                                                                          struct live_block *old)
+                                                                          struct live_block *old, struct live_near *near)
 {
 	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address), vacant = 0, seen;
+	uint64_t leaf = live_first_leaf(family, address, near), vacant = 0, seen;
 	_Atomic uint64_t *empty = NULL;
 	do {
 		struct mtrace_live_line *line = live_line(leaf, granule);
@@ -170,10 +181,10 @@ static inline __attribute__((always_inline)) enum live_result live_insert(enum m
 
 /* false: no such block. */
 static inline __attribute__((always_inline)) bool live_remove(enum mtrace_family family, uintptr_t address,
-                                                              struct live_block *old)
+                                                              struct live_block *old, struct live_near *near)
 {
 	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address), word = 0;
+	uint64_t leaf = live_first_leaf(family, address, near), word = 0;
 	_Atomic uint64_t *slot;
 	do {
 		struct mtrace_live_line *line = live_line(leaf, granule);

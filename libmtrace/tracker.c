@@ -26,9 +26,10 @@ struct workspace {
 	uint32_t kind, first, marker;
 	uint32_t count, row; /* the row of all `count` frames */
 	struct counts_tallies tallies;
+	struct live_near near;
 	struct stacks_children children;
 	uint32_t tenure;    /* counts what ends everything remembered of a stack */
-	struct recent recent[RECENT_PLACES];
+	struct recents recents;
 	struct memo memo;
 };
 
@@ -69,6 +70,12 @@ static void mend_workspace(struct workspace *work)
 	counts_settle(&work->tallies);
 }
 
+static void forget_ids(struct workspace *work)
+{
+	memset(&work->near, 0, sizeof work->near);
+	memset(&work->children, 0, sizeof work->children);
+}
+
 /* A slot brings its last thread's tallies and children, which stay true in one process, and a memo of another stack. */
 static struct workspace *claim_workspace(void)
 {
@@ -77,9 +84,11 @@ static struct workspace *claim_workspace(void)
 	if (!work)
 		return NULL;
 	work->slot = index;
+	if (work->epoch == 0)
+		work->recents.credit = RECENT_CREDIT;
 	if (work->epoch != epoch) { /* new, or of the process that forked this one: its ids are another segment's */
 		if (work->epoch)
-			memset(&work->children, 0, sizeof work->children);
+			forget_ids(work);
 		counts_prepare(&work->tallies, index);
 	}
 	work->epoch = epoch;
@@ -352,7 +361,7 @@ static __attribute__((noinline)) uint32_t capture_changed(const struct event *e,
 		return capture_otherwise(e, kind, at);
 	if (kept != work->count || kept != work->memo.count || work->kind != kind)
 		row_of_memo(work, kind, kept);
-	recent_remember(&work->recent[recent_place(at)], &work->memo, at, stamp, kind, work->row);
+	recents_remember(&work->recents, &work->memo, at, stamp, kind, work->row);
 	return work->row;
 }
 
@@ -361,10 +370,8 @@ static inline uint32_t capture(const struct event *e, enum mtrace_kind kind, con
 	struct workspace *work = e->work;
 	if (unlikely(!work || walk_by != WALK_MEMO))
 		return capture_otherwise(e, kind, at);
-	const struct recent *recent = &work->recent[recent_place(at)];
-	if (likely(recent_holds(recent, at, stamp_of(work), kind)))
-		return recent->result;
-	return capture_changed(e, kind, at);
+	const struct recent *recent = recents_find(&work->recents, at, stamp_of(work), kind);
+	return likely(recent) ? recent->result : capture_changed(e, kind, at);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
@@ -400,7 +407,7 @@ static inline __attribute__((always_inline)) void record_block(const struct even
 							       uintptr_t p, const struct live_block *block)
 {
 	struct live_block old;
-	enum live_result result = live_insert(family, p, block, &old);
+	enum live_result result = live_insert(family, p, block, &old, likely(e->work) ? &e->work->near : NULL);
 	counts_allocated(tallies_of(e), block->row, block->size);
 	if (family == MTRACE_FAMILY_MALLOC)
 		count_live(e, (int64_t)block->size);
@@ -414,8 +421,9 @@ static inline __attribute__((always_inline)) void record_block(const struct even
 	}
 }
 
-static inline __attribute__((always_inline)) void record_allocation(enum mtrace_kind kind, enum mtrace_family family, const void *p, size_t size,
-			      const struct unwind_start *at)
+static inline __attribute__((always_inline)) void record_allocation(enum mtrace_kind kind, enum mtrace_family family,
+								    const void *p, size_t size,
+								    const struct unwind_start *at)
 {
 	struct event event = enter(), *e = &event;
 	struct live_block block = new_block(e, capture(e, kind, at), size);
@@ -428,7 +436,7 @@ static inline __attribute__((always_inline)) void record_free(enum mtrace_family
 {
 	struct event event = enter(), *e = &event;
 	struct live_block old;
-	if (likely(live_remove(family, (uintptr_t)p, &old)))
+	if (likely(live_remove(family, (uintptr_t)p, &old, likely(e->work) ? &e->work->near : NULL)))
 		record_freed(e, family, &old);
 	else
 		record_unknown_free(e, p);

@@ -282,39 +282,63 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 
 /* ---- stacks walked lately ---- */
 
-static bool add_word(struct recent *r, uint32_t *words, uintptr_t address, uintptr_t value)
+/* The words from frames[count - 1] outwards; 0: too many, or a step that is taken anew each time. */
+static uint32_t list_words(struct recent *r, const struct memo *m)
 {
-	uintptr_t offset = address - r->sp;
-	if (*words == RECENT_WORDS || offset > UINT32_MAX)
-		return false;
-	r->offset[*words] = (uint32_t)offset;
-	r->value[(*words)++] = value;
+	uint32_t words = 0;
+	for (const struct memo_frame *f = &m->frames[m->count - 1], *outer; f != m->frames; f = outer) {
+		outer = f - 1;
+		if (unlikely((f->flags & MEMO_UNUSUAL) || words > RECENT_WORDS - 2))
+			return 0;
+		r->offset[words] = (uint32_t)(outer->sp - ARCH_WORD - r->sp);
+		r->value[words++] = memo_pc(outer);
+		if (unlikely(outer->flags & MEMO_LOADS_FP)) {
+			r->offset[words] = (uint32_t)(outer->sp - rule_slot(f->rule) - r->sp);
+			r->value[words++] = outer->fp;
+		}
+	}
+	return words;
+}
+
+/* RECENT_WORDS is a multiple of four. */
+static uint16_t fill_up(struct recent *r, uint32_t words)
+{
+	for (; words % 4; words++) {
+		r->offset[words] = r->offset[words - 1];
+		r->value[words] = r->value[words - 1];
+	}
+	return (uint16_t)words;
+}
+
+static bool is_by_words_alone(const struct memo *m, const struct unwind_start *start)
+{
+	return m->generation && m->end == UNWIND_WHOLE && m->count > 1 && m->frames[0].sp - start->sp <= UINT32_MAX;
+}
+
+enum { WITHOUT_CREDIT = 16 }; /* one in so many misses is remembered all the same */
+
+static bool is_worth_it(struct recents *all)
+{
+	if (all->credit == 0)
+		return all->misses++ % WITHOUT_CREDIT == 0;
+	all->credit--;
 	return true;
 }
 
-static bool add_arrival(struct recent *r, uint32_t *words, const struct memo_frame *outer, const struct memo_frame *f)
+void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
+		      uint32_t kind, uint32_t result)
 {
-	if (unlikely(f->flags & MEMO_UNUSUAL) || !add_word(r, words, outer->sp - ARCH_WORD, memo_pc(outer)))
-		return false;
-	return likely(!(outer->flags & MEMO_LOADS_FP)) || add_word(r, words, outer->sp - rule_slot(f->rule), outer->fp);
-}
-
-void recent_remember(struct recent *r, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind,
-		     uint32_t result)
-{
-	uint32_t words = 0;
-	r->stamp = 0;
-	if (!m->generation || m->end != UNWIND_WHOLE)
+	uint32_t place = recent_place(start), words;
+	if (!is_worth_it(all) || !is_by_words_alone(m, start))
 		return;
+	struct recent *r = &all->set[place][all->next[place]++ % RECENT_WAYS];
+	r->stamp = 0;
 	r->pc = start->pc;
 	r->sp = start->sp;
 	r->fp = start->fp;
-	for (uint32_t i = m->count - 1; i > 0; i--)
-		if (!add_arrival(r, &words, &m->frames[i - 1], &m->frames[i]))
-			return;
-	while (words % 4 && add_word(r, &words, r->sp + r->offset[words - 1], r->value[words - 1]))
-		;
-	r->words = (uint16_t)words;
+	if (!(words = list_words(r, m)))
+		return;
+	r->words = fill_up(r, words);
 	r->needs_fp = (m->frames[m->count - 1].flags & MEMO_NEED_FP) != 0;
 	r->kind = (uint8_t)kind;
 	r->result = result;

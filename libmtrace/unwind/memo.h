@@ -85,10 +85,10 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 /* ---- stacks walked lately ----
  *
  * Programs go to and fro between a few stacks. Each place (pc, sp) that a walk began at remembers, beside the memo, the
- * words of the last whole walk from there and what it came to. The same reasoning holds: while the words agree, the walk
+ * words of the last few whole walks from there and what they came to. The same reasoning holds: while the words agree, the walk
  * would end as it did. It is one list of words: return addresses, and frame registers where they matter.
  */
-enum { RECENT_WORDS = 60, RECENT_PLACES = 32 };
+enum { RECENT_WORDS = 60, RECENT_SETS = 8, RECENT_WAYS = 4, RECENT_CREDIT = 64 };
 
 struct recent {
 	uintptr_t pc, sp;
@@ -104,9 +104,17 @@ struct recent {
 };
 _Static_assert(sizeof(struct recent) == 768, "twelve cache lines");
 
+/* What one thread walked lately. */
+struct recents {
+	struct recent set[RECENT_SETS][RECENT_WAYS];
+	uint8_t next[RECENT_SETS]; /* the way that is given up next */
+	uint32_t credit;           /* hits earn it, remembering spends it */
+	uint32_t misses;           /* without credit */
+};
+
 static inline uint32_t recent_place(const struct unwind_start *start)
 {
-	return (uint32_t)((start->pc * 0x9e3779b97f4a7c15u ^ start->sp * 0xbf58476d1ce4e5b9u) >> 40) % RECENT_PLACES;
+	return (uint32_t)((start->pc * 0x9e3779b97f4a7c15u ^ start->sp * 0xbf58476d1ce4e5b9u) >> 40) % RECENT_SETS;
 }
 
 static inline uint64_t recent_differs(const struct recent *r, uint32_t i)
@@ -128,9 +136,24 @@ static inline __attribute__((always_inline)) bool recent_holds(const struct rece
 	return true;
 }
 
-/* Remembers the memo's walk from *start, if it is one that words alone decide. */
-void recent_remember(struct recent *r, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind,
-		     uint32_t result);
+/* The walk that holds, NULL none. */
+static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all,
+									       const struct unwind_start *start,
+									       uint64_t stamp, uint32_t kind)
+{
+	const struct recent *set = all->set[recent_place(start)];
+	for (uint32_t way = 0; way < RECENT_WAYS; way++)
+		if (recent_holds(&set[way], start, stamp, kind)) {
+			all->credit += all->credit < RECENT_CREDIT ? 2 : 0;
+			return &set[way];
+		}
+	return NULL;
+}
+
+/* Remembers the memo's walk from *start, if it is one that words alone decide. That pays where a third of what comes finds
+   itself; with less, some walks are remembered, to learn when it changes. */
+void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
+		      uint32_t kind, uint32_t result);
 
 /* ---- the same words again, in line ---- */
 

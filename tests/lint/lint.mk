@@ -1,6 +1,6 @@
 # lint: `make lint` says nothing against the tree, or says what. Included by the Makefile; `make check` runs the same
 # suites with the others. Two minutes at most. Each one can be run by itself: BUILD=build tests/lint/NAME.sh
-LINT_SUITES := $(foreach name,layers headers text analyse symbols man install readme examples,\
+LINT_SUITES := $(foreach name,layers headers text analyse stack symbols man install readme examples,\
 	lint-$(name)=tests/lint/$(name).sh)
 
 .PHONY: lint format

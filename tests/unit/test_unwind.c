@@ -43,6 +43,27 @@ START_TEST(frames_by_frame_register)
 }
 END_TEST
 
+/* The same places from different callers, to and fro: what is remembered of a walk is another one's more often than not. */
+START_TEST(walks_that_come_back)
+{
+	for (int i = 0; i < 20000; i++) {
+		switch (i * 7 % 11) {
+		case 0: chain_plain(3, oracle_compare); break;
+		case 1: chain_plain(3, oracle_compare); __asm__ volatile("# other" ::: "memory"); break;
+		case 2: chain_saving(4, oracle_compare, 1, 2, 3, 4); break;
+		case 3: chain_variable(2, oracle_compare); break;
+		case 4: chain_variable(i % 3, oracle_compare); break;
+		case 5: chain_framed(2, oracle_compare); break;
+		case 6: chain_framed(i % 5, oracle_compare); break;
+		case 7: chain_realigned(2, oracle_compare); break;
+		default: chain_plain(i % 4, oracle_compare); break;
+		}
+	}
+	oracle_expect(20000);
+	ck_assert_uint_gt(oracle_recalled, 5000);
+}
+END_TEST
+
 START_TEST(frames_realigned)
 {
 	for (int depth = 0; depth < 100; depth++) {
@@ -219,6 +240,7 @@ int main(void)
 	TCase *walks = walking_case(suite, "walks");
 	tcase_add_test(walks, frames_without_frame_pointer);
 	tcase_add_test(walks, frames_by_frame_register);
+	tcase_add_test(walks, walks_that_come_back);
 	tcase_add_test(walks, frames_realigned);
 	tcase_add_test(walks, frames_larger_than_pages);
 	tcase_add_test(walks, frames_of_all_shapes_mixed);

@@ -35,6 +35,8 @@ struct oracle_pair {
 static __thread struct unwind_bounds oracle_bounds;
 static __thread struct oracle_pair oracle_now;
 static __thread struct unwind_start oracle_started; /* of the last comparison */
+static _Atomic unsigned long oracle_recalled, oracle_recall_different;
+static __thread struct recents *oracle_recents;
 static __thread struct memo *oracle_memo; /* the test process ends before it matters that it stays */
 static struct oracle_pair oracle_first_difference;
 static _Atomic unsigned long oracle_compared, oracle_different, oracle_excused, oracle_by_memo,
@@ -51,8 +53,10 @@ static void oracle_thread(void)
 	pthread_attr_destroy(&attr);
 	oracle_bounds.low = (uintptr_t)low;
 	oracle_bounds.high = (uintptr_t)low + bytes;
-	if (!oracle_memo)
+	if (!oracle_memo) {
 		oracle_memo = calloc(1, sizeof *oracle_memo);
+		oracle_recents = calloc(1, sizeof *oracle_recents);
+	}
 }
 
 /* The memo's frames are outermost first. false: it declines such walks. */
@@ -68,6 +72,26 @@ static bool oracle_walk_memo(const struct unwind_start *start, struct oracle_wal
 		w->frames[i] = (struct unwind_frame){ memo_pc(f), f->tag, (f->flags & MEMO_EXACT) != 0 };
 	}
 	return true;
+}
+
+static uint32_t oracle_sum(const struct oracle_walk *w)
+{
+	uint64_t sum = w->end;
+	for (size_t i = 0; i < w->count; i++)
+		sum = (sum ^ w->frames[i].pc) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(sum >> 32);
+}
+
+/* What is remembered of walks from here, if any of it holds, must be this one. false: it was another. */
+static bool oracle_recall(const struct unwind_start *start, const struct oracle_walk *ours, bool by_memo)
+{
+	const struct recent *found = recents_find(oracle_recents, start, rules_epoch(), 1);
+	uint32_t sum = oracle_sum(ours);
+	if (found)
+		atomic_fetch_add(&oracle_recalled, 1);
+	else if (by_memo)
+		recents_remember(oracle_recents, oracle_memo, start, rules_epoch(), 1, sum);
+	return !found || found->result == sum;
 }
 
 static void oracle_setup(void)
@@ -138,6 +162,8 @@ static __attribute__((noinline, unused)) void oracle_compare(void)
 	atomic_fetch_add(&oracle_by_memo, by_memo);
 	if (by_memo && (p->memo.end != p->ours.end || !oracle_same(&p->memo, &p->ours)))
 		atomic_fetch_add(&oracle_memo_different, 1);
+	if (!oracle_recall(&start, &p->ours, by_memo))
+		atomic_fetch_add(&oracle_recall_different, 1);
 	if (oracle_has_no_truth(&p->ours)) {
 		atomic_fetch_add(&oracle_excused, 1);
 		return;
@@ -156,6 +182,7 @@ static __attribute__((unused)) void oracle_expect(unsigned long at_least)
 		oracle_print(&oracle_first_difference);
 	ck_assert_uint_eq(oracle_different, 0);
 	ck_assert_uint_eq(oracle_memo_different, 0);
+	ck_assert_uint_eq(oracle_recall_different, 0);
 	ck_assert_uint_ge(oracle_compared, at_least);
 }
 

@@ -19,6 +19,7 @@ struct segment_region {
 	const unsigned char *bytes; /* private copy, NULL when there is nothing */
 	size_t mapped_bytes;        /* of the mapping that holds it */
 	uint64_t count;             /* whole elements in it; index 0 included */
+	bool used;                  /* held a former copy before this one */
 };
 
 /* What the live table or the range map say about a row. */
@@ -29,7 +30,6 @@ struct segment_live_row {
 /* What a row counted, tallies included. */
 struct segment_counts {
 	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
-	uint32_t version;
 };
 
 /* Live blocks by (row, thread, age class): see segment_live.c. */
@@ -50,7 +50,7 @@ struct segment {
 	struct profile_process *process;
 	struct segment_live_row *live_of_row; /* by row id */
 	struct segment_counts *counts_of_row; /* by row id */
-	uint64_t unsettled_rows;              /* rows that changed too fast to be read as one instant */
+	uint64_t unsettled_rows;              /* rows that changed too fast to be read as one instant: perhaps too low */
 	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
 	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
 	struct segment_groups groups;
@@ -69,7 +69,7 @@ int segment_copy_head(struct segment *s);
 void segment_copy_region(struct segment *s, enum mtrace_region_id id);
 /* The map of ranges changes in place: copied until two looks at its first word agree. */
 void segment_copy_ranges(struct segment *s);
-/* segment_counts.c: copies ROWS, TALLIES and FOLDS; fills counts_of_row, as long as the copied ROWS at least. */
+/* segment_counts.c: copies ROWS, TALLIES and FOLDS, ROWS no longer than counts_of_row, which it fills. */
 void segment_copy_counts(struct segment *s);
 void segment_copy_free(struct segment *s);
 

@@ -14,30 +14,23 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "read/segment.h"
 
-enum { PASSES = 16 };
+enum { PASSES = 48 };
 
 struct count_pass {
 	struct segment *s;
-	uint64_t rows, folds;                       /* of which both copies have all */
+	uint64_t rows; /* of which both copies have all */
 	struct segment_region rows_before, folds_before; /* the copies made first; those made last are the segment's own */
-	struct segment_counts *sums;                /* of this pass, by row id */
-	bool *settled;                              /* by row id */
-	bool *moved;                                /* by row id: in this pass, a fold of it began or ended */
+	struct segment_counts *sums; /* of this pass, by row id */
+	bool *settled;               /* by row id */
+	bool *moved;                 /* by row id: in this pass, a fold of it began or ended */
 	uint64_t unsettled;
 };
 
 /* ---- copies ---- */
-
-/* Takes the copy of a region out of the segment, so that the next one does not replace it. */
-static struct segment_region take_copy(struct segment *s, enum mtrace_region_id id)
-{
-	struct segment_region copy = s->regions[id];
-	memset(&s->regions[id], 0, sizeof s->regions[id]);
-	return copy;
-}
 
 static void drop_copy(struct segment_region *copy)
 {
@@ -59,40 +52,61 @@ static void copy_once(struct segment *s)
 	segment_copy_region(s, MTRACE_REGION_TALLIES);
 }
 
-static void copy_twice(struct count_pass *p)
+static void copy_before(struct segment *s, enum mtrace_region_id id, struct segment_region *before)
+{
+	struct segment_region after = s->regions[id];
+	s->regions[id] = *before;
+	segment_copy_region(s, id);
+	*before = s->regions[id];
+	s->regions[id] = after;
+}
+
+/* The shorter the time from first to last, the more rows hold still: from the second pass on all of it goes to mappings
+   that are there already, and a nap before gives us a whole slice of a processor that the process's threads want too. */
+static void copy_twice(struct count_pass *p, int pass)
 {
 	struct segment *s = p->s;
-	segment_copy_region(s, MTRACE_REGION_ROWS);
-	p->rows_before = take_copy(s, MTRACE_REGION_ROWS);
-	segment_copy_region(s, MTRACE_REGION_FOLDS);
-	p->folds_before = take_copy(s, MTRACE_REGION_FOLDS);
+	if (pass > 1)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	copy_before(s, MTRACE_REGION_ROWS, &p->rows_before);
+	copy_before(s, MTRACE_REGION_FOLDS, &p->folds_before);
 	segment_copy_region(s, MTRACE_REGION_TALLIES);
 	segment_copy_region(s, MTRACE_REGION_FOLDS);
 	segment_copy_region(s, MTRACE_REGION_ROWS);
 }
 
-static const struct mtrace_row *row_before(const struct count_pass *p, uint64_t id)
+static const struct segment_region *rows_before(const struct count_pass *p)
 {
-	const struct segment_region *r = p->rows_before.bytes ? &p->rows_before : &p->s->regions[MTRACE_REGION_ROWS];
-	return (const struct mtrace_row *)(const void *)r->bytes + id;
+	return p->s->alive ? &p->rows_before : &p->s->regions[MTRACE_REGION_ROWS];
 }
 
+static const struct mtrace_row *row_before(const struct count_pass *p, uint64_t id)
+{
+	return (const struct mtrace_row *)(const void *)rows_before(p)->bytes + id;
+}
+
+/* One that was not there yet was not valid. */
 static const struct mtrace_fold *fold_before(const struct count_pass *p, uint64_t i)
 {
-	const struct segment_region *r = p->folds_before.bytes ? &p->folds_before : &p->s->regions[MTRACE_REGION_FOLDS];
-	return (const struct mtrace_fold *)(const void *)r->bytes + i;
+	static const struct mtrace_fold none;
+	const struct segment_region *r = p->s->alive ? &p->folds_before : &p->s->regions[MTRACE_REGION_FOLDS];
+	return i < r->count ? (const struct mtrace_fold *)(const void *)r->bytes + i : &none;
 }
 
 /* ---- one pass ---- */
 
+static struct segment_counts totals_of(const struct mtrace_row *r)
+{
+	return (struct segment_counts){
+		.alloc_blocks = r->alloc_blocks, .alloc_bytes = r->alloc_bytes,
+		.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
+}
+
 static void take_totals(struct count_pass *p)
 {
 	for (uint64_t id = 1; id < p->rows; id++) {
-		const struct mtrace_row *r = row_before(p, id);
 		p->moved[id] = false;
-		p->sums[id] = (struct segment_counts){
-			.alloc_blocks = r->alloc_blocks, .alloc_bytes = r->alloc_bytes,
-			.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
+		p->sums[id] = totals_of(row_before(p, id));
 	}
 }
 
@@ -126,7 +140,8 @@ static void note_moved(struct count_pass *p, const struct mtrace_fold *f)
 
 static void take_folds(struct count_pass *p)
 {
-	for (uint64_t i = 0; i < p->folds; i++) {
+	uint64_t count = p->s->regions[MTRACE_REGION_FOLDS].count;
+	for (uint64_t i = 0; i < count; i++) {
 		const struct mtrace_fold *before = fold_before(p, i);
 		const struct mtrace_fold *after = segment_element(p->s, MTRACE_REGION_FOLDS, i);
 		bool same = memcmp((const void *)before, (const void *)after, sizeof *before) == 0;
@@ -157,16 +172,18 @@ static uint64_t most(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* An odd version: its totals were perhaps half written, with a tally in them that was counted, too. */
+/* An odd version: its totals were perhaps half written, with a tally in them that was counted, too. Without the tallies
+   they are never too much. */
 static void keep_most(const struct count_pass *p, uint64_t id, struct segment_counts *kept)
 {
-	const struct segment_counts *sum = &p->sums[id];
-	if (row_before(p, id)->version & 1)
-		return;
-	kept->alloc_blocks = most(kept->alloc_blocks, sum->alloc_blocks);
-	kept->alloc_bytes = most(kept->alloc_bytes, sum->alloc_bytes);
-	kept->freed_blocks = most(kept->freed_blocks, sum->freed_blocks);
-	kept->freed_bytes = most(kept->freed_bytes, sum->freed_bytes);
+	const struct mtrace_row *r = row_before(p, id);
+	struct segment_counts sum = p->sums[id];
+	if (r->version & 1)
+		sum = totals_of(r);
+	kept->alloc_blocks = most(kept->alloc_blocks, sum.alloc_blocks);
+	kept->alloc_bytes = most(kept->alloc_bytes, sum.alloc_bytes);
+	kept->freed_blocks = most(kept->freed_blocks, sum.freed_blocks);
+	kept->freed_bytes = most(kept->freed_bytes, sum.freed_bytes);
 }
 
 static void settle(struct count_pass *p)
@@ -189,7 +206,7 @@ static void settle(struct count_pass *p)
 /* Rows handed out after the first pass began are left for the next report: live blocks were copied before. */
 static void begin(struct count_pass *p)
 {
-	p->rows = p->rows_before.bytes ? p->rows_before.count : p->s->regions[MTRACE_REGION_ROWS].count;
+	p->rows = rows_before(p)->count;
 	p->s->counts_of_row = profile_alloc(p->s->profile, p->rows, sizeof *p->s->counts_of_row);
 	p->sums = profile_alloc(p->s->profile, p->rows, sizeof *p->sums);
 	p->settled = profile_alloc(p->s->profile, p->rows, sizeof *p->settled);
@@ -199,13 +216,7 @@ static void begin(struct count_pass *p)
 /* Whatever of the file is gone since the first pass (it was truncated) is not looked at. */
 static void bound(struct count_pass *p)
 {
-	struct segment *s = p->s;
-	p->folds = s->regions[MTRACE_REGION_FOLDS].count;
-	if (p->folds_before.bytes)
-		p->folds = least(p->folds, p->folds_before.count);
-	if (p->rows_before.bytes)
-		p->rows = least(p->rows, p->rows_before.count);
-	p->rows = least(p->rows, s->regions[MTRACE_REGION_ROWS].count);
+	p->rows = least(p->rows, least(rows_before(p)->count, p->s->regions[MTRACE_REGION_ROWS].count));
 }
 
 static void sum_up(struct count_pass *p)
@@ -215,8 +226,6 @@ static void sum_up(struct count_pass *p)
 	take_folds(p);
 	add_tallies(p);
 	settle(p);
-	drop_copy(&p->rows_before);
-	drop_copy(&p->folds_before);
 }
 
 void segment_copy_counts(struct segment *s)
@@ -224,7 +233,7 @@ void segment_copy_counts(struct segment *s)
 	struct count_pass p = {.s = s};
 	for (int pass = 1; pass <= PASSES; pass++) {
 		if (s->alive)
-			copy_twice(&p);
+			copy_twice(&p, pass);
 		else
 			copy_once(s);
 		if (pass == 1)
@@ -233,6 +242,8 @@ void segment_copy_counts(struct segment *s)
 		if (!s->alive || !p.unsettled)
 			break;
 	}
+	drop_copy(&p.rows_before);
+	drop_copy(&p.folds_before);
 	s->regions[MTRACE_REGION_ROWS].count = least(s->regions[MTRACE_REGION_ROWS].count, p.rows);
 	s->unsettled_rows = p.unsettled;
 }

@@ -1,16 +1,20 @@
 /*
- * victim_live FILE PATHS SPREAD: 64 threads that allocate and free at full speed on PATHS call paths (16 to 4096) and
- * count what they do in FILE, mapped and shared, so that a report of the running process can be held against it. Used by
+ * victim_live FILE PATHS SHAPE: 64 threads that allocate and free at full speed on PATHS call paths (16 to 4096) and count
+ * what they do in FILE, mapped and shared, so that a report of the running process can be held against it. Used by
  * tests/programs/live.py.
  *
- * Driven over stdin: 'g' lets the threads run, 's' stops them where no event is under way; each is answered by the same
- * byte on stdout. The end of stdin stops them, and the process ends with status 7.
+ * Driven over stdin: 'g' lets the threads run, 's' stops them where no event is under way, 't' gives the turn to the next
+ * PLACES paths (see below); each is answered by the same byte on stdout. The end of stdin stops them, and the process ends
+ * with status 7.
  *
  * Path p is a chain of functions truth_0 … truth_f, one per digit of p in base 16, the lowest innermost; a path's blocks
- * all have one size. The first thread takes each path once, in order, before the others run: rows are then as far apart as
- * paths are.
- * SPREAD 0: each path is as likely as any other. SPREAD n: only those whose number is below 4, modulo n: with n a multiple
- * of the tallies a thread has, four places of each thread's table are fought over by all of them.
+ * all have one size. The first thread takes each once, in order: rows are then about as far apart as paths are, and those
+ * PLACES apart want the same place in a thread's tallies. SHAPE says which paths are taken:
+ *   even    any, and new ones appear while all threads run, until they first stand still
+ *   fight   all are there before the threads run, then only those four that begin each PLACES: four tallies of each
+ *           thread are fought over without end
+ *   turns   all are there before the threads run, then the PLACES whose turn it is: after a 't', nothing happens to the
+ *           others' rows but that their tallies are folded
  *
  * Each counter is raised by one locked add: `begun` before the event, `done` after it. What a report says lies between
  * what was done when it began and what had begun when it ended. Blocks go into one of `slots`, whose former block is
@@ -24,7 +28,8 @@
 
 #include "truth.h"
 
-enum { PATHS_MOST = 4096, THREADS = 64, SLOTS = 16384, HEAD = 16 };
+enum { PATHS_MOST = 4096, PLACES = 1024, THREADS = 64, SLOTS = 16384, HEAD = 16 };
+enum shape { EVEN, FIGHT, TURNS };
 enum { ALLOC_BEGUN, ALLOC_DONE, FREE_BEGUN, FREE_DONE, COUNTERS };
 
 static struct live_file {
@@ -42,9 +47,11 @@ struct block {
 static_assert(sizeof(struct block) <= HEAD, "fits the smallest block");
 
 static _Atomic(struct block *) slots[SLOTS];
-static atomic_bool wanted_still, wanted_end;
+static atomic_bool wanted_still, wanted_end, has_run;
+static _Atomic uint32_t open_paths; /* those below have been taken */
 static pthread_barrier_t standing, going;
-static uint32_t spread;
+static _Atomic uint32_t turn_of; /* TURNS: the first path whose turn it is */
+static enum shape shape;
 
 struct truth_file *truth;
 __thread struct truth_thread *truth_me;
@@ -138,25 +145,41 @@ static void take(uint32_t path, uint32_t slot, uint32_t me)
 /* Kept for good: one in about a thousand of all, so that a run of a minute keeps some ten megabytes. */
 static uint32_t choose(uint64_t *state)
 {
-	uint32_t path = truth_random(state) % file->paths;
-	if (spread)
-		path = path / spread * spread + path % 4;
+	uint32_t open = open_paths, path = truth_random(state) % (open < file->paths ? open + 1 : open);
+	if (shape == FIGHT)
+		path = path / PLACES * PLACES + path % 4;
+	if (shape == TURNS)
+		path = (turn_of + path % PLACES) % file->paths;
 	if (is_kept_for_good(path) && truth_random(state) % 16)
 		path ^= 2;
 	return path;
 }
 
+/* The first thread takes each path once, in order: before anything else, or (EVEN) while all run, and what is left then
+   when they are told to stand still. */
+static bool is_still(uint32_t unopened)
+{
+	return wanted_still && !(unopened && (shape != EVEN || has_run));
+}
+
+static uint32_t open_path(uint32_t unopened)
+{
+	open_paths = file->paths - unopened + 1;
+	return file->paths - unopened;
+}
+
 static void *run(void *index)
 {
-	uint32_t me = (uint32_t)(uintptr_t)index, in_order = me ? 0 : file->paths;
+	uint32_t me = (uint32_t)(uintptr_t)index, unopened = me ? 0 : file->paths;
 	uint64_t state = 0x9e3779b97f4a7c15u * (me + 1);
-	while (!wanted_end) {
-		if (wanted_still && !in_order) {
+	for (uint64_t turn = 0; !wanted_end; turn++) {
+		if (is_still(unopened)) {
 			pthread_barrier_wait(&standing);
 			pthread_barrier_wait(&going);
 			continue;
 		}
-		uint32_t path = in_order ? file->paths - in_order-- : choose(&state);
+		bool opens = unopened && (wanted_still || turn % 16 == 0);
+		uint32_t path = opens ? open_path(unopened--) : choose(&state);
 		take(path, truth_random(&state) % SLOTS, me);
 	}
 	return NULL;
@@ -193,6 +216,7 @@ static void serve(void)
 	bool stands = true;
 	while (read(0, &command, 1) == 1) {
 		if (command == 'g' && stands) {
+			has_run = true;
 			wanted_still = false;
 			pthread_barrier_wait(&going);
 			stands = false;
@@ -200,6 +224,8 @@ static void serve(void)
 			wanted_still = true;
 			pthread_barrier_wait(&standing);
 			stands = true;
+		} else if (command == 't') {
+			turn_of = (turn_of + PLACES) % file->paths;
 		}
 		answer(command);
 	}
@@ -215,7 +241,7 @@ int main(int argc, char **argv)
 	uint32_t paths = argc == 4 ? (uint32_t)atoi(argv[2]) : 0;
 	if (paths < 16 || paths > PATHS_MOST)
 		return 2;
-	spread = (uint32_t)atoi(argv[3]);
+	shape = !strcmp(argv[3], "even") ? EVEN : !strcmp(argv[3], "fight") ? FIGHT : TURNS;
 	open_file(argv[1], paths);
 	pthread_barrier_init(&standing, NULL, THREADS + 1);
 	pthread_barrier_init(&going, NULL, THREADS + 1);
