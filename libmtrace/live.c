@@ -259,7 +259,8 @@ static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
 
 /* ---- verbs ----------------------------------------------------------------------------------------- */
 
-__attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address, const struct live_block *block,
+__attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address,
+							      const struct live_block *block,
 							      struct live_block *old)
 {
 	atomic_word *page = leaf_of(family, address, true);

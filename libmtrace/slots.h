@@ -18,7 +18,8 @@ enum { SLOTS_MOST = 2048 };
 bool slots_init(void);
 
 /* A slot for thread `tid` of process `pid`; *index tells which, 0 <= *index < SLOTS_MOST. What its last thread left, in
-   this process or the one that forked it, is still in it; zero when new. `bytes` is the same in every call. NULL: none to be had. */
+   this process or the one that forked it, is still in it; zero when new. `bytes` is the same in every call. NULL: none to
+   be had. */
 void *slots_claim(uint32_t pid, uint32_t tid, size_t bytes, uint32_t *index);
 
 /* The owner needs it no more. */

@@ -389,7 +389,8 @@ static struct live_block new_block(const struct event *e, uint32_t row, size_t s
 	return (struct live_block){.row = row, .side = e->self->side, .size = size};
 }
 
-static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family, const struct live_block *old)
+static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family,
+							       const struct live_block *old)
 {
 	counts_freed(tallies_of(e), old->row, old->size);
 	if (family == MTRACE_FAMILY_MALLOC)
