@@ -156,12 +156,23 @@ static inline uint64_t live_word(uintptr_t address, const struct live_block *blo
 	return (uint64_t)live_granule(address) << 55 | block->size << MTRACE_SLOT_ROW_BITS | block->row;
 }
 
-static inline __attribute__((always_inline)) enum live_result live_insert(enum mtrace_family family, uintptr_t address,
-                                                                          const struct live_block *block,
-                                                                          struct live_block *old, struct live_near *near)
+/* Where an insert will go, asked for ahead of what else the event needs: the cache line is on its way meanwhile. */
+static inline uint64_t live_foresee(enum mtrace_family family, uintptr_t address, struct live_near *near)
+{
+	uint64_t leaf = live_first_leaf(family, address, near);
+	__builtin_prefetch((struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] +
+			   MTRACE_LEAF_LINE(leaf) + ((uint64_t)live_granule(address) * MTRACE_LEAF_LINES(leaf) >> 9), 1);
+	return leaf;
+}
+
+/* `leaf` is what live_foresee said: leaves that came in front of it since have no slot of this address. */
+static inline __attribute__((always_inline)) enum live_result live_insert_at(uint64_t leaf, enum mtrace_family family,
+                                                                             uintptr_t address,
+                                                                             const struct live_block *block,
+                                                                             struct live_block *old)
 {
 	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address, near), vacant = 0, seen;
+	uint64_t vacant = 0, seen;
 	_Atomic uint64_t *empty = NULL;
 	do {
 		struct mtrace_live_line *line = live_line(leaf, granule);
@@ -177,6 +188,12 @@ static inline __attribute__((always_inline)) enum live_result live_insert(enum m
 		return live_insert_slowly(family, address, block, old);
 	atomic_store_explicit(live_side_of(empty), block->side, memory_order_relaxed); /* L4 */
 	return LIVE_DONE;
+}
+
+static inline enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
+                                           struct live_block *old, struct live_near *near)
+{
+	return live_insert_at(live_first_leaf(family, address, near), family, address, block, old);
 }
 
 /* false: no such block. */

@@ -384,6 +384,11 @@ static inline void count_live(const struct event *e, int64_t bytes)
 		counts_add_live(bytes);
 }
 
+static inline struct live_near *near_of(const struct event *e)
+{
+	return likely(e->work) ? &e->work->near : NULL;
+}
+
 static struct live_block new_block(const struct event *e, uint32_t row, size_t size)
 {
 	return (struct live_block){.row = row, .side = e->self->side, .size = size};
@@ -405,10 +410,10 @@ static __attribute__((cold, noinline)) void record_unknown_free(const struct eve
 }
 
 static inline __attribute__((always_inline)) void record_block(const struct event *e, enum mtrace_family family,
-							       uintptr_t p, const struct live_block *block)
+							       uint64_t leaf, uintptr_t p, const struct live_block *block)
 {
 	struct live_block old;
-	enum live_result result = live_insert(family, p, block, &old, likely(e->work) ? &e->work->near : NULL);
+	enum live_result result = live_insert_at(leaf, family, p, block, &old);
 	counts_allocated(tallies_of(e), block->row, block->size);
 	if (family == MTRACE_FAMILY_MALLOC)
 		count_live(e, (int64_t)block->size);
@@ -427,8 +432,9 @@ static inline __attribute__((always_inline)) void record_allocation(enum mtrace_
 								    const struct unwind_start *at)
 {
 	struct event event = enter(), *e = &event;
+	uint64_t leaf = live_foresee(family, (uintptr_t)p, near_of(e));
 	struct live_block block = new_block(e, capture(e, kind, at), size);
-	record_block(e, family, (uintptr_t)p, &block);
+	record_block(e, family, leaf, (uintptr_t)p, &block);
 	e->self->allocated = p;
 	leave(e);
 }
@@ -437,7 +443,7 @@ static inline __attribute__((always_inline)) void record_free(enum mtrace_family
 {
 	struct event event = enter(), *e = &event;
 	struct live_block old;
-	if (likely(live_remove(family, (uintptr_t)p, &old, likely(e->work) ? &e->work->near : NULL)))
+	if (likely(live_remove(family, (uintptr_t)p, &old, near_of(e))))
 		record_freed(e, family, &old);
 	else
 		record_unknown_free(e, p);
@@ -501,7 +507,7 @@ static void finish_move(const struct event *e, struct tracker_move *m, uintptr_t
 		counts_allocated(tallies_of(e), block->row, block->size);
 		count_live(e, (int64_t)block->size);
 	} else {
-		record_block(e, MTRACE_FAMILY_MALLOC, now, block);
+		record_block(e, MTRACE_FAMILY_MALLOC, live_foresee(MTRACE_FAMILY_MALLOC, now, near_of(e)), now, block);
 		if (m->known && now != old)
 			live_end_move(&m->move, e->self->id);
 	}
