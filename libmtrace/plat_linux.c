@@ -555,7 +555,13 @@ uintptr_t plat_stack_top_main(void)
 
 uintptr_t plat_thread_pointer(void)
 {
+#if defined(__x86_64__) /* gcc 10 has no __builtin_thread_pointer there */
+	uintptr_t pointer;
+	__asm__("mov %%fs:0, %0" : "=r"(pointer));
+	return pointer;
+#else
 	return (uintptr_t)__builtin_thread_pointer();
+#endif
 }
 
 uintptr_t plat_loader_base(void)

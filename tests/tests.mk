@@ -67,7 +67,7 @@ $(BUILD)/tests/victims/%_cxx: $(VICTIMS_DIR)/%_cxx.cc
 
 $(BUILD)/tests/victims/%: $(VICTIMS_DIR)/%.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) $< -o $@ -lpthread -ldl
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) $< -o $@ -lpthread -ldl -lrt
 
 $(BUILD)/tests/victims/plugin_a.so: $(VICTIMS_DIR)/plugin.c
 	$(call say,CC,$@)
