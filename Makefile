@@ -15,7 +15,7 @@ CFLAGS ?= -O2 -g
 COMMON := $(CSTD) $(WARN) -D_GNU_SOURCE -DMTRACE_VERSION='"$(VERSION)"' -MMD -MP
 
 SHIM_CFLAGS := $(COMMON) -Wconversion -Wno-sign-conversion -Wframe-larger-than=4400 -fPIC -fvisibility=hidden \
-	-ftls-model=initial-exec -fno-plt -fno-stack-protector -fno-semantic-interposition -fasynchronous-unwind-tables \
+	-ftls-model=initial-exec -fno-plt -fno-stack-protector -fno-semantic-interposition -fno-tree-slp-vectorize -fasynchronous-unwind-tables \
 	-Ilibmtrace
 SHIM_LDFLAGS := -shared -Wl,-soname,libmtrace.so.0 -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now \
 	-Wl,--version-script=libmtrace/libmtrace.map -Wl,--no-undefined -static-libgcc \

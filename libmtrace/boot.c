@@ -25,8 +25,8 @@ static struct {
 
 /* ---- the bootstrap arena --------------------------------------------------------------------------------- */
 
-enum { ARENA_BYTES = 256 << 10, ARENA_HEADER = 16 };
-static char arena[ARENA_BYTES] __attribute__((aligned(4096)));
+enum { ARENA_HEADER = 16 };
+char boot_arena[BOOT_ARENA_BYTES] __attribute__((aligned(4096)));
 static _Atomic size_t arena_used;
 static _Atomic uint32_t arena_blocks;
 
@@ -34,18 +34,13 @@ static _Atomic uint32_t arena_blocks;
 void *boot_alloc(size_t size, size_t alignment)
 {
 	size_t room = size + alignment + ARENA_HEADER;
-	size_t at = size < ARENA_BYTES ? atomic_fetch_add_explicit(&arena_used, room, memory_order_relaxed) : ARENA_BYTES;
-	if (at + room > ARENA_BYTES)
+	size_t at = size < BOOT_ARENA_BYTES ? atomic_fetch_add_explicit(&arena_used, room, memory_order_relaxed) : BOOT_ARENA_BYTES;
+	if (at + room > BOOT_ARENA_BYTES)
 		return NULL;
-	uintptr_t block = ((uintptr_t)arena + at + ARENA_HEADER + alignment - 1) & ~(uintptr_t)(alignment - 1);
+	uintptr_t block = ((uintptr_t)boot_arena + at + ARENA_HEADER + alignment - 1) & ~(uintptr_t)(alignment - 1);
 	memcpy((void *)(block - ARENA_HEADER), &size, sizeof size);
 	atomic_fetch_add_explicit(&arena_blocks, 1, memory_order_relaxed);
 	return (void *)block;
-}
-
-bool boot_owns(const void *p)
-{
-	return (uintptr_t)p - (uintptr_t)arena < ARENA_BYTES;
 }
 
 size_t boot_size(const void *p)

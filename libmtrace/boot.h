@@ -26,7 +26,7 @@ struct real_functions {
 #define DELETE(name, params, args) void (*name) params;
 #include "wrapped.def"
 };
-extern struct real_functions real;
+extern struct real_functions real SHIM_OWN;
 
 /* Not recording yet: boots, or makes a forked child's segment. true: record this event. */
 bool boot_wake(void);
@@ -55,7 +55,7 @@ static inline uint32_t boot_active(void)
 }
 
 /* The object that defines the real malloc, and whether a function lies in it. */
-extern struct plat_object boot_allocator;
+extern struct plat_object boot_allocator SHIM_OWN;
 
 static inline bool boot_is_allocators(const void *function)
 {
@@ -68,7 +68,14 @@ void boot_closed(void);
 
 /* Blocks served while the allocator is not known, recognised by address for the life of the process. */
 void *boot_alloc(size_t size, size_t alignment);
-bool boot_owns(const void *p);
+enum { BOOT_ARENA_BYTES = 256 << 10 };
+extern char boot_arena[BOOT_ARENA_BYTES] SHIM_OWN;
+
+static inline bool boot_owns(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)boot_arena < BOOT_ARENA_BYTES;
+}
+
 size_t boot_size(const void *p);
 
 /* The process is about to set this limit on itself. */
@@ -84,7 +91,7 @@ void boot_find_real_functions(void);
 
 /* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
    that it does not define (reallocarray, say), and these must go on to it, never past it. */
-extern bool boot_foreign_in_front;
+extern bool boot_foreign_in_front SHIM_OWN;
 
 /* boot_target: is this process image to be recorded? */
 bool boot_is_target(void);

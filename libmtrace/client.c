@@ -30,7 +30,7 @@ void mtrace_pool_alloc(const void *pool, const void *ptr, size_t size)
 {
 	(void)pool; /* the stack tells pools apart */
 	if (ptr && boot_ready())
-		tracker_pool_allocated(ptr, size, HERE);
+		tracker_pool_allocated(ptr, size, HERE_START);
 }
 
 void mtrace_pool_free(const void *pool, const void *ptr)

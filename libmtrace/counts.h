@@ -47,7 +47,7 @@ struct counts_change {
 };
 
 /* A chunk in which no row is found, and nothing is ever written. */
-extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES];
+extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES] SHIM_OWN;
 
 bool counts_init(void);
 

@@ -335,7 +335,8 @@ static_assert(sizeof(struct mtrace_live_line) == 64, "one cache line");
 #define MTRACE_SLOT_ROW(w) ((uint32_t)((w) & ((1u << MTRACE_SLOT_ROW_BITS) - 1)))
 #define MTRACE_SLOT_SIZE(w) ((uint32_t)((w) >> MTRACE_SLOT_ROW_BITS & ((1u << MTRACE_SLOT_SIZE_BITS) - 1)))
 #define MTRACE_SLOT_MOVING (1ull << 54) /* being reallocated: still live, at its old address and size */
-#define MTRACE_SLOT_GRANULE(w) ((uint32_t)((w) >> 55))
+#define MTRACE_SLOT_GRANULE_SHIFT 55
+#define MTRACE_SLOT_GRANULE(w) ((uint32_t)((w) >> MTRACE_SLOT_GRANULE_SHIFT))
 #define MTRACE_SLOT_SIZE_HUGE ((1u << MTRACE_SLOT_SIZE_BITS) - 1) /* the size is in the huge table */
 
 /* Sizes of 2^28-1 and more, by address (linear probing from a hash; address 0 = empty). */

@@ -45,7 +45,7 @@ struct thread_state {
 	uint32_t id;              /* index in THREADS, 0 none */
 	int64_t live_delta;       /* malloc bytes not yet added to hot->live_bytes */
 	const void *allocated;    /* the block of the last recorded allocation: see tracker_operator_allocated */
-	uint32_t events_left;     /* until the tick is looked at */
+	int32_t events_left;      /* until the tick is looked at */
 	uint32_t tick_interval;   /* events between two looks, adapts */
 	uintptr_t stack_low, stack_high;
 	uintptr_t entered;        /* a stack address of the outermost hook that is active, 0 none */
@@ -54,8 +54,8 @@ struct thread_state {
 };
 _Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");
 
-extern struct owner_page *owner_page; /* never NULL */
-extern __thread struct thread_state thread_self __attribute__((tls_model("initial-exec")));
+extern struct owner_page *owner_page SHIM_OWN; /* never NULL */
+extern __thread struct thread_state thread_self __attribute__((tls_model("initial-exec"))) SHIM_OWN;
 
 /* pairs: boot's release store of active; everything the segment needs was written before it. */
 static inline bool guard_tracking(void)

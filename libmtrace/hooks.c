@@ -130,7 +130,7 @@ ALIGNED(pvalloc, (size_t size), (size), MTRACE_PAGE_BYTES)
 /* ---- reallocation ------------------------------------------------------------------------------------ */
 
 /* Out of the arena: a block of the real allocator with what was there; the arena's stays where it is. */
-static void *leave_arena(void *old, size_t size, const struct unwind_start *at)
+static void *leave_arena(void *old, size_t size, const struct here *here)
 {
 	bool record = boot_ready();
 	void *p = real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
@@ -138,15 +138,19 @@ static void *leave_arena(void *old, size_t size, const struct unwind_start *at)
 	if (!p)
 		return NULL;
 	if (record)
-		tracker_allocated(p, size, at);
+		tracker_allocated(p, size, here);
 	return memcpy(p, old, had < size ? had : size);
 }
 
-static void *reallocate(void *old, size_t size, const struct unwind_start *at)
+/* In line: `here` is the frame of who calls it. */
+static inline __attribute__((always_inline)) void *reallocate(void *old, size_t size, const struct here *here)
 {
-	if (unlikely(boot_owns(old)))
-		return leave_arena(old, size, at);
-	if (unlikely(!records(at->pc - 1))) {
+	if (unlikely(boot_owns(old))) {
+		void *p = leave_arena(old, size, here);
+		__asm__ volatile("" : "+r"(p)); /* not a jump: the frame is looked at */
+		return p;
+	}
+	if (unlikely(!records(here->pc - 1))) {
 		if (real.realloc)
 			return real.realloc(old, size);
 		return old ? NULL : boot_alloc(size, MALLOC_ALIGNMENT);
@@ -155,7 +159,8 @@ static void *reallocate(void *old, size_t size, const struct unwind_start *at)
 	if (likely(old))
 		tracker_realloc_begin(&move, old);
 	void *p = INSIDE(real.realloc(old, size));
-	tracker_realloc_end(&move, old, p, size, at);
+	struct unwind_start at = here_start(here);
+	tracker_realloc_end(&move, old, p, size, &at);
 	return p;
 }
 
@@ -262,7 +267,7 @@ EXPORT void *rallocx(void *old, size_t size, int flags)
 		tracker_realloc_begin(&move, old);
 	void *p = function ? function(old, size, flags) : real.realloc(old, size);
 	if (record)
-		tracker_realloc_end(&move, old, p, size, HERE);
+		tracker_realloc_end(&move, old, p, size, HERE_START);
 	return p;
 }
 
@@ -278,7 +283,7 @@ EXPORT size_t xallocx(void *p, size_t size, size_t extra, int flags)
 		tracker_realloc_begin(&move, p);
 	size_t now = function(p, size, extra, flags);
 	if (record)
-		tracker_realloc_end(&move, p, now >= size ? p : NULL, size ? size : 1, HERE);
+		tracker_realloc_end(&move, p, now >= size ? p : NULL, size ? size : 1, HERE_START);
 	return now;
 }
 
@@ -365,7 +370,7 @@ EXPORT void *mmap(void *address, size_t bytes, int protection, int flags, int fd
 		return plat_mmap(address, bytes, protection, flags, fd, offset);
 	void *p = real.mmap(address, bytes, protection, flags, fd, offset);
 	if (record && p != MAP_FAILED)
-		tracker_mapped(p, bytes, range_flags(protection, flags), HERE);
+		tracker_mapped(p, bytes, range_flags(protection, flags), HERE_START);
 	return p;
 }
 
@@ -394,7 +399,7 @@ EXPORT void *mremap(void *address, size_t bytes, size_t new_bytes, int flags, ..
 		return real.mremap ? real.mremap(address, bytes, new_bytes, flags, fixed) : MAP_FAILED;
 	uint32_t token = tracker_remap_begin(address, bytes);
 	void *p = real.mremap(address, bytes, new_bytes, flags, fixed);
-	tracker_remap_end(token, p == MAP_FAILED ? NULL : p, new_bytes, HERE);
+	tracker_remap_end(token, p == MAP_FAILED ? NULL : p, new_bytes, HERE_START);
 	return p;
 }
 
@@ -429,7 +434,7 @@ EXPORT void *sbrk(intptr_t bytes)
 		break_begin(&move, (uintptr_t)real.sbrk(0) + (uintptr_t)bytes);
 	void *before = real.sbrk(bytes);
 	if (record)
-		break_end(&move, before != (void *)-1, HERE);
+		break_end(&move, before != (void *)-1, HERE_START);
 	return before;
 }
 
@@ -443,7 +448,7 @@ EXPORT int brk(void *address)
 		break_begin(&move, (uintptr_t)address);
 	int error = real.brk(address);
 	if (record)
-		break_end(&move, !error, HERE);
+		break_end(&move, !error, HERE_START);
 	return error;
 }
 
@@ -472,7 +477,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 	births_function *create = boot_find((void **)&real.pthread_create, "pthread_create", CALLER);
 	if (unlikely(!boot_ready()))
 		return create(thread, attributes, start, argument);
-	return births_create(create, thread, attributes, start, argument, HERE);
+	return births_create(create, thread, attributes, start, argument, HERE_START);
 }
 
 EXPORT int pthread_setname_np(pthread_t thread, const char *name)

@@ -5,7 +5,6 @@
 
 #define ROOT_MASK (MTRACE_LIVE_ROOT_ENTRIES - 1)
 #define LINES_MOST 128u
-#define CHAIN_MOST 12 /* leaves a page can have: sizes double from 1 to 128 */
 
 typedef _Atomic uint64_t atomic_word;
 
@@ -28,6 +27,9 @@ static struct mtrace_live_huge *huge_at(uint32_t i)
 {
 	return (struct mtrace_live_huge *)(void *)segment.base[MTRACE_REGION_LIVE_HUGE] + i;
 }
+
+#define NO_WORD ((uint64_t)MTRACE_SLOT_SIZE_HUGE << MTRACE_SLOT_ROW_BITS)
+struct mtrace_live_line live_no_line = {.word = {NO_WORD, NO_WORD, NO_WORD, NO_WORD, NO_WORD}};
 
 bool live_init(void)
 {
@@ -129,17 +131,16 @@ static uint32_t find_chunk(uint64_t key)
 __attribute__((noinline)) struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address,
 								    struct live_near *near)
 {
-	uint64_t key = live_root_key(family, address);
-	uint32_t id = find_chunk(key);
+	uint64_t key = live_near_key(family, address);
+	uint32_t id = find_chunk(live_root_key(family, address));
 	if (!id)
 		return NULL;
-	if (near) { /* a thread that is cancelled half way leaves an entry without a key */
-		near->entry[key % LIVE_NEAR].key = 0;
-		atomic_signal_fence(memory_order_seq_cst);
-		near->entry[key % LIVE_NEAR].chunk = chunk_at(id);
-		atomic_signal_fence(memory_order_seq_cst);
-		near->entry[key % LIVE_NEAR].key = key | LIVE_NEAR_KNOWN;
-	}
+	/* a thread that is cancelled half way leaves an entry without a key */
+	near->entry[key % LIVE_NEAR].key = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	near->entry[key % LIVE_NEAR].chunk = chunk_at(id);
+	atomic_signal_fence(memory_order_seq_cst);
+	near->entry[key % LIVE_NEAR].key = key;
 	return chunk_at(id);
 }
 
@@ -177,23 +178,73 @@ struct slot {
 	uint64_t value;
 };
 
-/* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */
-static bool find_slot(atomic_word *page, uintptr_t address, struct slot *found, struct slot *empty)
+/* The leaf entry behind this one; 0: none. Leaves behind are smaller (L3), so every chain ends, whoever wrote it. */
+static uint64_t next_leaf(uint64_t leaf)
 {
-	uint32_t granule = live_granule(address);
-	uint64_t leaf = atomic_load_explicit(page, memory_order_acquire); /* pairs: L3 */
-	for (int chain = 0; leaf && chain < CHAIN_MOST; chain++) {
-		struct mtrace_live_line *line = live_line(leaf, granule);
-		if (!line)
-			return segment_damaged();
-		found->word = live_slot(line, granule, &found->value);
-		if (found->word)
+	uint32_t id = MTRACE_LEAF_NEXT(leaf);
+	if (likely(!id))
+		return 0;
+	if (!segment_id_ok(MTRACE_REGION_LIVE_LEAVES, id, sizeof(uint64_t)))
+		return 0;
+	uint64_t next = atomic_load_explicit(extra_leaf_at(id), memory_order_relaxed); /* never changes */
+	if (likely(MTRACE_LEAF_LINES(next) < MTRACE_LEAF_LINES(leaf)))
+		return next;
+	segment_damaged();
+	return 0;
+}
+
+static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struct slot *found)
+{
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+		uint64_t word = live_read(line, i);
+		if (live_is(word, granules)) {
+			*found = (struct slot){&line->word[i], word};
 			return true;
-		if (empty && !empty->word)
-			empty->word = live_empty_slot(line);
-		leaf = live_next_leaf(leaf);
+		}
 	}
 	return false;
+}
+
+static atomic_word *empty_in_line(struct mtrace_live_line *line)
+{
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		if (!live_read(line, i))
+			return &line->word[i];
+	return NULL;
+}
+
+/* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */
+static bool find_slot(uint64_t leaf, uintptr_t address, struct slot *found, struct slot *empty)
+{
+	uint64_t granules = live_granules(address);
+	for (; leaf; leaf = next_leaf(leaf)) {
+		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
+		if (line == &live_no_line)
+			return segment_damaged();
+		if (find_in_line(line, granules, found))
+			return true;
+		if (empty && !empty->word)
+			empty->word = empty_in_line(line);
+	}
+	return false;
+}
+
+static uint64_t first_leaf(atomic_word *page)
+{
+	return atomic_load_explicit(page, memory_order_acquire); /* pairs: L3 */
+}
+
+__attribute__((noinline)) bool live_is_behind(uint64_t first, uintptr_t address)
+{
+	struct slot found;
+	return find_slot(next_leaf(first), address, &found, NULL);
+}
+
+/* The side of a slot: lines are aligned to their size. */
+static _Atomic uint32_t *side_of(atomic_word *word)
+{
+	struct mtrace_live_line *line = (void *)((uintptr_t)word & ~(sizeof *line - 1));
+	return &line->side[word - line->word];
 }
 
 /* How many lines for a page whose first block has this size: as many as blocks of that size need, by glibc's
@@ -253,15 +304,14 @@ static bool set_slot(struct slot *slot, uint64_t word, uint32_t side)
 	if (!atomic_compare_exchange_strong_explicit(slot->word, &slot->value, word, memory_order_acq_rel,
 						     memory_order_acquire))
 		return false;
-	atomic_store_explicit(live_side_of(slot->word), side, memory_order_relaxed); /* L4 */
+	atomic_store_explicit(side_of(slot->word), side, memory_order_relaxed); /* L4 */
 	return true;
 }
 
 /* ---- verbs ----------------------------------------------------------------------------------------- */
 
-__attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address,
-							      const struct live_block *block,
-							      struct live_block *old)
+__attribute__((noinline)) enum live_result live_insert(enum mtrace_family family, uintptr_t address,
+						       const struct live_block *block, struct live_block *old)
 {
 	atomic_word *page = leaf_of(family, address, true);
 	uint64_t word = make_word(address, block);
@@ -271,9 +321,9 @@ __attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family
 		huge_store(huge_key(family, address), block->size);
 	for (int tries = 0; tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
 		struct slot found, empty = {NULL, 0};
-		if (unlikely(find_slot(page, address, &found, &empty))) {
+		if (unlikely(find_slot(first_leaf(page), address, &found, &empty))) {
 			read_block(huge_key(family, address), found.value,
-				   atomic_load_explicit(live_side_of(found.word), memory_order_relaxed), old);
+				   atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
 			bool moved = found.value & MTRACE_SLOT_MOVING;
 			if (set_slot(&found, word, block->side))
 				return moved ? LIVE_DONE : LIVE_REPLACED;
@@ -287,13 +337,13 @@ __attribute__((noinline)) enum live_result live_insert_slowly(enum mtrace_family
 	return LIVE_FULL;
 }
 
-__attribute__((noinline)) bool live_remove_slowly(enum mtrace_family family, uintptr_t address, struct live_block *old)
+__attribute__((noinline)) bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old)
 {
 	atomic_word *page = leaf_of(family, address, false);
 	struct slot found;
-	if (!page || !find_slot(page, address, &found, NULL))
+	if (!page || !find_slot(first_leaf(page), address, &found, NULL))
 		return false;
-	read_block(huge_key(family, address), found.value, atomic_load_explicit(live_side_of(found.word), memory_order_relaxed), old);
+	read_block(huge_key(family, address), found.value, atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
 	if (unlikely(old->size >= MTRACE_SLOT_SIZE_HUGE))
 		huge_clear(huge_key(family, address));
 	atomic_store_explicit(found.word, 0, memory_order_release); /* L1 */
@@ -310,13 +360,13 @@ bool live_begin_move(enum mtrace_family family, uintptr_t address, uint32_t thre
 {
 	atomic_word *page = leaf_of(family, address, false);
 	struct slot found;
-	if (!page || !find_slot(page, address, &found, NULL))
+	if (!page || !find_slot(first_leaf(page), address, &found, NULL))
 		return false;
 	move->word = found.word;
-	move->side = live_side_of(found.word);
+	move->side = side_of(found.word);
 	move->key = huge_key(family, address);
 	move->tagged = found.value | MTRACE_SLOT_MOVING;
-	move->old_side = atomic_load_explicit(live_side_of(found.word), memory_order_relaxed);
+	move->old_side = atomic_load_explicit(side_of(found.word), memory_order_relaxed);
 	read_block(huge_key(family, address), found.value, move->old_side, &move->old);
 	atomic_store_explicit(move->side, side_with_thread(move->old_side, thread), memory_order_relaxed);
 	atomic_store_explicit(found.word, move->tagged, memory_order_release); /* L1 */

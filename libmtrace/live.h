@@ -53,11 +53,16 @@ enum live_result {
 
 bool live_init(void);
 
+enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
+                             struct live_block *old);
+
+/* false: no such block. */
+bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old);
+
 /* ---- the common case, in line: the page has a leaf, the block's line has room, the block was not there ---- */
 
-enum live_result live_insert_slowly(enum mtrace_family family, uintptr_t address, const struct live_block *block,
-                                    struct live_block *old);
-bool live_remove_slowly(enum mtrace_family family, uintptr_t address, struct live_block *old);
+/* Is a block of this address in a leaf behind the page's first one (or is that damaged)? */
+bool live_is_behind(uint64_t first, uintptr_t address);
 
 static inline uint32_t live_granule(uintptr_t address)
 {
@@ -79,142 +84,126 @@ static inline uint32_t live_root_place(uint64_t key)
 enum { LIVE_NEAR = 4 };
 struct live_near {
 	struct {
-		uint64_t key; /* LIVE_NEAR_KNOWN | root key */
+		uint64_t key; /* live_near_key */
 		struct mtrace_live_chunk *chunk;
 	} entry[LIVE_NEAR];
 };
-#define LIVE_NEAR_KNOWN (1ull << 40)
 
-/* The chunk of an address, NULL none. Remembered in `near`, unless that is NULL. */
+/* Never 0. All bits of the address: the program may free what it likes. */
+static inline uint64_t live_near_key(enum mtrace_family family, uintptr_t address)
+{
+	return address >> 24 | (family + 1ull) << 40;
+}
+
+/* The chunk of an address, NULL none. Remembered in `near`. */
 struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address, struct live_near *near);
 
 /* The page's leaf entry; 0: there is none. */
 static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
-	uint64_t key = live_root_key(family, address) | LIVE_NEAR_KNOWN;
-	struct mtrace_live_chunk *c = NULL;
-	if (likely(near) && likely(near->entry[key % LIVE_NEAR].key == key))
-		c = near->entry[key % LIVE_NEAR].chunk;
-	else if (!(c = live_find_chunk(family, address, near)))
+	uint64_t key = live_near_key(family, address);
+	struct mtrace_live_chunk *c = near->entry[key % LIVE_NEAR].chunk;
+	if (unlikely(near->entry[key % LIVE_NEAR].key != key) && !(c = live_find_chunk(family, address, near)))
 		return 0;
 	return atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
 				    memory_order_acquire); /* pairs: L3 */
 }
 
-/* The leaf entry behind this one; 0: none. */
-static inline uint64_t live_next_leaf(uint64_t leaf)
-{
-	uint32_t id = MTRACE_LEAF_NEXT(leaf);
-	if (likely(!id) || !segment_has(MTRACE_REGION_LIVE_LEAVES, (id + 1ull) * sizeof(uint64_t)))
-		return 0;
-	return atomic_load_explicit((_Atomic uint64_t *)(void *)segment.base[MTRACE_REGION_LIVE_LEAVES] + id,
-				    memory_order_relaxed); /* never changes */
-}
+/* A line in which no block is found and none can be put: every word is a huge one's, which the slow paths look at again. */
+extern struct mtrace_live_line live_no_line SHIM_OWN;
 
-/* The granule's line in a leaf; NULL: the entry is 0, or damaged. */
+/* The granule's line in a leaf; live_no_line: the entry is 0, or damaged. */
 static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule)
 {
 	uint64_t line = MTRACE_LEAF_LINE(leaf) + ((uint64_t)granule * MTRACE_LEAF_LINES(leaf) >> 9);
-	if (unlikely(!leaf || !segment_has(MTRACE_REGION_LIVE_LINES, (line + 1) * sizeof(struct mtrace_live_line))))
-		return NULL;
-	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + line;
+	uint64_t offset = line * sizeof(struct mtrace_live_line);
+	if (unlikely(!leaf) || unlikely(!segment_has(MTRACE_REGION_LIVE_LINES, offset + 1))) /* commits are whole pages */
+		return &live_no_line;
+	return (struct mtrace_live_line *)(void *)(segment.base[MTRACE_REGION_LIVE_LINES] + offset);
 }
 
-/* The granule's slot in a line and the word it was recognised by (a moment later it may be another: L1), NULL none. */
-static inline __attribute__((always_inline)) _Atomic uint64_t *live_slot(struct mtrace_live_line *line, uint32_t granule,
-                                                                         uint64_t *seen)
+static inline uint64_t live_read(struct mtrace_live_line *line, uint32_t i)
 {
-#pragma GCC unroll 5
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
-		uint64_t word = atomic_load_explicit(&line->word[i], memory_order_acquire);
-		if (MTRACE_SLOT_GRANULE(word) == granule && likely(word)) {
-			*seen = word;
-			return &line->word[i];
-		}
-	}
-	return NULL;
+	return atomic_load_explicit(&line->word[i], memory_order_acquire);
 }
 
-static inline __attribute__((always_inline)) _Atomic uint64_t *live_empty_slot(struct mtrace_live_line *line)
+/* Is the word the granule's? `granules` is the granule where a word has it. */
+static inline bool live_is(uint64_t word, uint64_t granules)
 {
-#pragma GCC unroll 5
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		if (!atomic_load_explicit(&line->word[i], memory_order_relaxed))
-			return &line->word[i];
-	return NULL;
+	return (word ^ granules) < 1ull << MTRACE_SLOT_GRANULE_SHIFT && likely(word);
 }
 
-/* The side of a slot: lines are aligned to their size. */
-static inline _Atomic uint32_t *live_side_of(_Atomic uint64_t *word)
+static inline uint64_t live_granules(uintptr_t address)
 {
-	struct mtrace_live_line *line = (void *)((uintptr_t)word & ~(sizeof *line - 1));
-	return &line->side[word - line->word];
+	return (uint64_t)live_granule(address) << MTRACE_SLOT_GRANULE_SHIFT;
 }
 
 static inline uint64_t live_word(uintptr_t address, const struct live_block *block)
 {
-	return (uint64_t)live_granule(address) << 55 | block->size << MTRACE_SLOT_ROW_BITS | block->row;
+	return live_granules(address) | block->size << MTRACE_SLOT_ROW_BITS | block->row;
 }
 
-/* Where an insert will go, asked for ahead of what else the event needs: the cache line is on its way meanwhile. */
-static inline uint64_t live_foresee(enum mtrace_family family, uintptr_t address, struct live_near *near)
+/* Where a block's first look goes. */
+struct live_place {
+	uint64_t leaf;
+	struct mtrace_live_line *line;
+};
+
+static inline struct live_place live_find(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
 	uint64_t leaf = live_first_leaf(family, address, near);
-	__builtin_prefetch((struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] +
-			   MTRACE_LEAF_LINE(leaf) + ((uint64_t)live_granule(address) * MTRACE_LEAF_LINES(leaf) >> 9), 1);
-	return leaf;
+	return (struct live_place){leaf, live_line(leaf, live_granule(address))};
 }
 
-/* `leaf` is what live_foresee said: leaves that came in front of it since have no slot of this address. */
-static inline __attribute__((always_inline)) enum live_result live_insert_at(uint64_t leaf, enum mtrace_family family,
-                                                                             uintptr_t address,
-                                                                             const struct live_block *block,
-                                                                             struct live_block *old)
+static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t word, uint32_t side)
 {
-	uint32_t granule = live_granule(address);
-	uint64_t vacant = 0, seen;
-	_Atomic uint64_t *empty = NULL;
-	do {
-		struct mtrace_live_line *line = live_line(leaf, granule);
-		if (unlikely(!line) || unlikely(live_slot(line, granule, &seen) != NULL))
-			return live_insert_slowly(family, address, block, old);
-		if (likely(!empty))
-			empty = live_empty_slot(line);
-		leaf = live_next_leaf(leaf);
-	} while (leaf);
-	if (unlikely(!empty || block->size >= MTRACE_SLOT_SIZE_HUGE) ||
-	    unlikely(!atomic_compare_exchange_strong_explicit(empty, &vacant, live_word(address, block),
-							      memory_order_release, memory_order_relaxed)))
-		return live_insert_slowly(family, address, block, old);
-	atomic_store_explicit(live_side_of(empty), block->side, memory_order_relaxed); /* L4 */
-	return LIVE_DONE;
-}
-
-static inline enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
-                                           struct live_block *old, struct live_near *near)
-{
-	return live_insert_at(live_first_leaf(family, address, near), family, address, block, old);
-}
-
-/* false: no such block. */
-static inline __attribute__((always_inline)) bool live_remove(enum mtrace_family family, uintptr_t address,
-                                                              struct live_block *old, struct live_near *near)
-{
-	uint32_t granule = live_granule(address);
-	uint64_t leaf = live_first_leaf(family, address, near), word = 0;
-	_Atomic uint64_t *slot;
-	do {
-		struct mtrace_live_line *line = live_line(leaf, granule);
-		if (unlikely(!line))
-			return live_remove_slowly(family, address, old);
-		slot = live_slot(line, granule, &word);
-	} while (!slot && (leaf = live_next_leaf(leaf)));
-	if (unlikely(!slot || MTRACE_SLOT_SIZE(word) == MTRACE_SLOT_SIZE_HUGE))
-		return live_remove_slowly(family, address, old);
-	*old = (struct live_block){.row = MTRACE_SLOT_ROW(word), .size = MTRACE_SLOT_SIZE(word),
-				   .side = atomic_load_explicit(live_side_of(slot), memory_order_relaxed)};
-	atomic_store_explicit(slot, 0, memory_order_release); /* L1 */
+	uint64_t vacant = 0;
+	if (unlikely(!atomic_compare_exchange_strong_explicit(&line->word[i], &vacant, word, memory_order_release,
+							      memory_order_relaxed)))
+		return false;
+	atomic_store_explicit(&line->side[i], side, memory_order_relaxed); /* L4 */
 	return true;
+}
+
+/* Puts a new block where there is nothing in its way. false: nothing was done, live_insert knows better. `at` is what
+   live_find said: leaves that came in front of it since have no slot of this address. */
+static inline __attribute__((always_inline)) bool live_put(struct live_place at, uintptr_t address, uint32_t row,
+							   uint32_t side, uint64_t size)
+{
+	uint64_t granules = live_granules(address), word = granules | size << MTRACE_SLOT_ROW_BITS | row;
+	if (unlikely(MTRACE_LEAF_NEXT(at.leaf) != 0) && unlikely(live_is_behind(at.leaf, address)))
+		return false;
+	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE))
+		return false;
+#pragma GCC unroll 5
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		if (unlikely(live_is(live_read(at.line, i), granules)))
+			return false;
+#pragma GCC unroll 5
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		if (!atomic_load_explicit(&at.line->word[i], memory_order_relaxed))
+			return live_take(at.line, i, word, side);
+	return false;
+}
+
+/* Takes a block out of the line where most are. false: it is not there, live_remove knows better. */
+static inline __attribute__((always_inline)) bool live_drop(struct live_place at, uintptr_t address, uint32_t *row,
+							    uint64_t *size)
+{
+	uint64_t granules = live_granules(address);
+#pragma GCC unroll 5
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+		uint64_t word = live_read(at.line, i);
+		if (live_is(word, granules)) {
+			*row = MTRACE_SLOT_ROW(word);
+			*size = MTRACE_SLOT_SIZE(word);
+			if (unlikely(*size == MTRACE_SLOT_SIZE_HUGE))
+				return false;
+			atomic_store_explicit(&at.line->word[i], 0, memory_order_release); /* L1 */
+			return true;
+		}
+	}
+	return false;
 }
 
 /* A block that is being reallocated stays live at its old address and size until the outcome is known. The tag is

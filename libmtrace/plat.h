@@ -15,6 +15,9 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* An object that other files of the shim define: reached directly, not through the table of addresses. */
+#define SHIM_OWN __attribute__((visibility("hidden")))
+
 /* ---- memory ---- */
 void *plat_map_private(size_t bytes);                 /* anonymous, zeroed, read-write; NULL on failure */
 void plat_unmap(void *p, size_t bytes);
@@ -79,6 +82,7 @@ void plat_memory(uint64_t *limit, uint64_t *headroom); /* cgroup v2 or v1, else 
 void plat_thread_name(char name[16]);
 uintptr_t plat_stack_top_main(void);                  /* __libc_stack_end, rounded up */
 uintptr_t plat_thread_pointer(void);
+bool plat_signal_stack(uintptr_t *low, uintptr_t *high); /* where we run on one that the kernel knows of */
 uintptr_t plat_loader_base(void);                     /* where ld.so is mapped; 0 unknown */
 
 /* ---- kin (plat_kin.c) ---- */

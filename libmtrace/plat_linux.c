@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -551,6 +552,17 @@ uintptr_t plat_stack_top_main(void)
 {
 	/* Arguments and environment lie above; whoever walks never needs them. */
 	return ((uintptr_t)__libc_stack_end + 4095) & ~(uintptr_t)4095;
+}
+
+/* One that disarms itself (SS_AUTODISARM) is not known while it is in use. */
+bool plat_signal_stack(uintptr_t *low, uintptr_t *high)
+{
+	stack_t now;
+	if (SYS(SYS_sigaltstack, 0, &now) || !(now.ss_flags & SS_ONSTACK))
+		return false;
+	*low = (uintptr_t)now.ss_sp;
+	*high = *low + now.ss_size;
+	return true;
 }
 
 uintptr_t plat_thread_pointer(void)

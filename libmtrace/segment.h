@@ -33,7 +33,7 @@ struct segment {
 	uint64_t device, inode; /* of the file, for growth on kernels without MADV_POPULATE_WRITE */
 };
 
-extern struct segment segment; /* this process's; meaningful while guard_tracking() */
+extern struct segment segment SHIM_OWN; /* this process's; meaningful while guard_tracking() */
 
 struct segment_request {
 	const char *dir; /* "" : choose; see segment_files.h */

@@ -151,7 +151,7 @@ void threads_look_at_clock(struct thread_state *self)
 	bool same = tick == self->tick;
 	uint32_t doubled = self->tick_interval < TICK_INTERVAL_MOST ? self->tick_interval * 2 : TICK_INTERVAL_MOST;
 	self->tick_interval = same ? doubled : 1;
-	self->events_left = self->tick_interval;
+	self->events_left = (int32_t)self->tick_interval;
 	self->tick = tick;
 	self->side = birth_of(tick) << 16 | self->id;
 	if (tick > atomic_load_explicit(&segment.hot->tick, memory_order_relaxed))

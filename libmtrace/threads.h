@@ -29,7 +29,7 @@ void threads_look_at_clock(struct thread_state *self);
 
 static inline void threads_tick(struct thread_state *self)
 {
-	if (unlikely(self->events_left-- == 0))
+	if (unlikely(--self->events_left < 0))
 		threads_look_at_clock(self);
 }
 

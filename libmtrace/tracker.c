@@ -28,7 +28,7 @@ struct workspace {
 	struct counts_tallies tallies;
 	struct live_near near;
 	struct stacks_children children;
-	uint32_t tenure;    /* counts what ends everything remembered of a stack */
+	uint64_t tenure;    /* counts what ends everything remembered of a stack, in its upper half */
 	struct recents recents;
 	struct memo memo;
 };
@@ -65,7 +65,7 @@ bool tracker_init(void)
 static void mend_workspace(struct workspace *work)
 {
 	memo_forget(&work->memo);
-	work->tenure++;
+	work->tenure += 1ull << 32;
 	work->kind = MTRACE_KIND_NONE;
 	counts_settle(&work->tallies);
 }
@@ -109,43 +109,85 @@ struct event {
 	bool nested;
 };
 
+/* A handler that interrupted a hook runs further in by its signal frame at least; less is a call from the same depth. */
+enum { SIGNAL_FRAME_LEAST = 512 };
+
+static bool is_on_own_stack(const struct thread_state *self, uintptr_t address)
+{
+	return address - self->stack_low < self->stack_high - self->stack_low;
+}
+
+/* A signal stack may be part of the thread's own: only the kernel knows. */
+static bool is_on_another_stack(const struct thread_state *self, uintptr_t here)
+{
+	uintptr_t low, high;
+	return !is_on_own_stack(self, here) ||
+	       (plat_signal_stack(&low, &high) && here - low < high - low && self->entered - low >= high - low);
+}
+
 /* A signal handler interrupted a hook; or a hook was left by a jump out of a handler, and we run where it cannot still be:
    further out on the same stack, or on the thread's own while it was on another. */
 static __attribute__((cold, noinline)) bool is_nested(const struct thread_state *self, uintptr_t here)
 {
-	uintptr_t bytes = self->stack_high - self->stack_low;
-	bool we_are_on_own = here - self->stack_low < bytes, it_was_on_own = self->entered - self->stack_low < bytes;
-	if (!we_are_on_own || (it_was_on_own && here < self->entered))
+	if (is_on_another_stack(self, here) ||
+	    (is_on_own_stack(self, self->entered) && here + SIGNAL_FRAME_LEAST < self->entered))
 		return true;
 	if (self->work)
 		mend_workspace(self->work);
 	return false;
 }
 
+static inline bool is_current(const struct thread_state *self)
+{
+	return likely(self->generation == atomic_load_explicit(&owner_page->generation, memory_order_relaxed));
+}
+
 /* `entered` decides whose the workspace is, by one store: a handler that comes before it has come and gone.
    `inside` is what a crash report looks at: stored before anything else of ours runs in this event. */
-static inline __attribute__((always_inline)) struct event enter(void)
+static inline void go_in(struct thread_state *self, uintptr_t here)
 {
-	struct thread_state *self = &thread_self;
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	if (unlikely(self->generation != atomic_load_explicit(&owner_page->generation, memory_order_relaxed)))
-		begin_thread(self, NULL);
-	if (unlikely(self->entered) && is_nested(self, here))
-		return (struct event){.self = self, .nested = true};
 	self->entered = here;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
 	threads_tick(self);
+}
+
+static inline void go_out(struct thread_state *self)
+{
+	atomic_store_explicit(&self->record->inside, 0, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	self->entered = 0;
+}
+
+static inline __attribute__((always_inline)) struct event enter_at(uintptr_t here)
+{
+	struct thread_state *self = &thread_self;
+	if (unlikely(!is_current(self)))
+		begin_thread(self, NULL);
+	if (unlikely(self->entered) && is_nested(self, here))
+		return (struct event){.self = self, .nested = true};
+	go_in(self, here);
 	return (struct event){.self = self, .work = self->work};
+}
+
+static inline __attribute__((always_inline)) struct event enter(void)
+{
+	return enter_at((uintptr_t)__builtin_frame_address(0));
 }
 
 static inline void leave(const struct event *e)
 {
-	if (unlikely(e->nested))
-		return;
-	atomic_store_explicit(&e->self->record->inside, 0, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
-	e->self->entered = 0;
+	if (likely(!e->nested))
+		go_out(e->self);
+}
+
+/* The usual event: its thread is known, has a workspace, and is in no other hook. */
+static inline bool enter_simply(struct thread_state *self, uintptr_t here)
+{
+	if (unlikely(!is_current(self)) || unlikely(self->entered) || unlikely(!self->work))
+		return false;
+	go_in(self, here);
+	return true;
 }
 
 static inline struct counts_tallies *tallies_of(const struct event *e)
@@ -208,12 +250,19 @@ static uint32_t root_of(enum mtrace_kind kind, enum unwind_end end)
 	return likely(end == UNWIND_WHOLE) ? (uint32_t)kind : stacks_node(kind, stacks_marker_frame((enum mtrace_marker)end));
 }
 
-static uint32_t row_of_node(enum mtrace_kind kind, uint32_t node, enum unwind_end end)
+/* 0: the table is full. */
+static uint32_t row_of_known_node(uint32_t node, enum unwind_end end)
 {
 	bool made = false;
-	uint32_t row = likely(node) ? stacks_row(node, &made) : 0;
+	uint32_t row = stacks_row(node, &made);
 	if (unlikely(made && end != UNWIND_WHOLE))
 		count_truncated(end);
+	return row;
+}
+
+static uint32_t row_of_node(enum mtrace_kind kind, uint32_t node, enum unwind_end end)
+{
+	uint32_t row = likely(node) ? row_of_known_node(node, end) : 0;
 	return likely(row) ? row : full_row(kind);
 }
 
@@ -323,11 +372,12 @@ static void row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t 
 	bool noted = work->kind == kind && work->first == x.first && work->marker == x.end && kept > x.first;
 	uint32_t from = noted ? kept : x.first;
 	uint32_t node = note_nodes(work, from, noted ? work->memo.frames[kept - 1].note : root_of(kind, x.end));
-	work->kind = node ? kind : MTRACE_KIND_NONE;
+	uint32_t row = node ? row_of_known_node(node, x.end) : 0;
+	work->kind = row ? kind : MTRACE_KIND_NONE; /* the next event of this stack looks again, and is counted as well */
 	work->first = x.first;
 	work->marker = x.end;
 	work->count = work->memo.count;
-	work->row = row_of_node(kind, node, x.end);
+	work->row = row ? row : full_row(kind);
 }
 
 /* libunwind allocates and takes locks: a walk inside a walk is refused. */
@@ -347,31 +397,41 @@ static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *
 /* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
 static inline uint64_t stamp_of(const struct workspace *work)
 {
-	return rules_epoch() | (uint64_t)work->tenure << 32;
+	return rules_epoch() + work->tenure;
 }
 
-static __attribute__((noinline)) uint32_t capture_changed(const struct event *e, enum mtrace_kind kind,
+/* Not remembered: a row that stands for another. */
+static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind,
 							  const struct unwind_start *at)
 {
-	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
-	struct workspace *work = e->work;
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct workspace *work = self->work;
 	uint64_t stamp = stamp_of(work);
-	uint32_t kept = memo_walk(&work->memo, at, &bounds);
+	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;
 	if (unlikely(kept == MEMO_CANNOT))
-		return capture_otherwise(e, kind, at);
+		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
 	if (kept != work->count || kept != work->memo.count || work->kind != kind)
 		row_of_memo(work, kind, kept);
-	recents_remember(&work->recents, &work->memo, at, stamp, kind, work->row);
+	if (likely(work->kind == kind))
+		recents_remember(&work->recents, &work->memo, at, kept, stamp, kind, work->row);
 	return work->row;
 }
 
-static inline uint32_t capture(const struct event *e, enum mtrace_kind kind, const struct unwind_start *at)
+/* The row of a stack seen lately, 0: look for it. */
+static inline __attribute__((always_inline)) uint32_t capture_again(struct workspace *work, enum mtrace_kind kind,
+								    const struct unwind_start *at)
+{
+	const struct recent *recent = recents_find(&work->recents, &work->memo, at, stamp_of(work), kind);
+	return likely(recent) ? recent->result : 0;
+}
+
+static uint32_t capture(const struct event *e, enum mtrace_kind kind, const struct unwind_start *at)
 {
 	struct workspace *work = e->work;
-	if (unlikely(!work || walk_by != WALK_MEMO))
+	if (unlikely(!work))
 		return capture_otherwise(e, kind, at);
-	const struct recent *recent = recents_find(&work->recents, at, stamp_of(work), kind);
-	return likely(recent) ? recent->result : capture_changed(e, kind, at);
+	uint32_t row = capture_again(work, kind, at);
+	return likely(row) ? row : capture_changed(e->self, kind, at);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
@@ -384,14 +444,9 @@ static inline void count_live(const struct event *e, int64_t bytes)
 		counts_add_live(bytes);
 }
 
-static inline struct live_near *near_of(const struct event *e)
+static inline struct live_block new_block(const struct thread_state *self, uint32_t row, size_t size)
 {
-	return likely(e->work) ? &e->work->near : NULL;
-}
-
-static struct live_block new_block(const struct event *e, uint32_t row, size_t size)
-{
-	return (struct live_block){.row = row, .side = e->self->side, .size = size};
+	return (struct live_block){.row = row, .side = self->side, .size = size};
 }
 
 static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family,
@@ -409,55 +464,116 @@ static __attribute__((cold, noinline)) void record_unknown_free(const struct eve
 	segment_count(segment.header->forked ? MTRACE_COUNTER_inherited_frees : MTRACE_COUNTER_unknown_frees);
 }
 
-static inline __attribute__((always_inline)) void record_block(const struct event *e, enum mtrace_family family,
-							       uint64_t leaf, uintptr_t p, const struct live_block *block)
+static __attribute__((noinline)) void insert_block(const struct event *e, enum mtrace_family family, uintptr_t p,
+						   const struct live_block *block)
 {
 	struct live_block old;
-	enum live_result result = live_insert_at(leaf, family, p, block, &old);
+	switch (live_insert(family, p, block, &old)) {
+	case LIVE_DONE: return;
+	case LIVE_FULL: segment_count(MTRACE_COUNTER_drop_live_full); return;
+	case LIVE_REPLACED: break;
+	}
+	segment_count(MTRACE_COUNTER_implicit_frees);
+	record_freed(e, family, &old);
+}
+
+static inline __attribute__((always_inline)) void record_block(const struct event *e, enum mtrace_family family, uintptr_t p,
+							       const struct live_block *block)
+{
+	if (unlikely(!e->work) || unlikely(!live_put(live_find(family, p, &e->work->near), p, block->row, block->side, block->size)))
+		insert_block(e, family, p, block);
 	counts_allocated(tallies_of(e), block->row, block->size);
 	if (family == MTRACE_FAMILY_MALLOC)
 		count_live(e, (int64_t)block->size);
-	if (likely(result == LIVE_DONE))
-		return;
-	if (result == LIVE_REPLACED) {
-		segment_count(MTRACE_COUNTER_implicit_frees);
-		record_freed(e, family, &old);
-	} else {
-		segment_count(MTRACE_COUNTER_drop_live_full);
-	}
 }
 
-static inline __attribute__((always_inline)) void record_allocation(enum mtrace_kind kind, enum mtrace_family family,
-								    const void *p, size_t size,
+static inline __attribute__((always_inline)) void record_allocation(struct event *e, enum mtrace_kind kind,
+								    enum mtrace_family family, const void *p, size_t size,
 								    const struct unwind_start *at)
 {
-	struct event event = enter(), *e = &event;
-	uint64_t leaf = live_foresee(family, (uintptr_t)p, near_of(e));
-	struct live_block block = new_block(e, capture(e, kind, at), size);
-	record_block(e, family, leaf, (uintptr_t)p, &block);
+	struct live_block block = new_block(e->self, capture(e, kind, at), size);
+	record_block(e, family, (uintptr_t)p, &block);
 	e->self->allocated = p;
 	leave(e);
 }
 
-static inline __attribute__((always_inline)) void record_free(enum mtrace_family family, const void *p)
+static inline __attribute__((always_inline)) void record_free(struct event *e, enum mtrace_family family, const void *p)
 {
-	struct event event = enter(), *e = &event;
 	struct live_block old;
-	if (likely(live_remove(family, (uintptr_t)p, &old, near_of(e))))
+	if (likely(live_remove(family, (uintptr_t)p, &old)))
 		record_freed(e, family, &old);
 	else
 		record_unknown_free(e, p);
 	leave(e);
 }
 
-void tracker_allocated(const void *p, size_t size, const struct unwind_start *at)
+static __attribute__((noinline)) void allocated_otherwise(const void *p, size_t size, const struct here *here)
 {
-	record_allocation(MTRACE_KIND_MALLOC, MTRACE_FAMILY_MALLOC, p, size, at);
+	struct event event = enter_at((uintptr_t)here);
+	struct unwind_start at = here_start(here);
+	record_allocation(&event, MTRACE_KIND_MALLOC, MTRACE_FAMILY_MALLOC, p, size, &at);
 }
 
+static __attribute__((noinline)) void freeing_otherwise(const void *p)
+{
+	struct event event = enter();
+	record_free(&event, MTRACE_FAMILY_MALLOC, p);
+}
+
+static __attribute__((noinline)) uint32_t capture_changed_here(struct thread_state *self, const struct here *here)
+{
+	struct unwind_start at = here_start(here);
+	return capture_changed(self, MTRACE_KIND_MALLOC, &at);
+}
+
+static __attribute__((noinline)) void insert_block_slowly(struct thread_state *self, uintptr_t p, uint32_t row, size_t size)
+{
+	struct live_block block = new_block(self, row, size);
+	insert_block(&(struct event){.self = self, .work = self->work}, MTRACE_FAMILY_MALLOC, p, &block);
+}
+
+/* The common case of record_allocation; the block's line of the live table is asked for before the stack is known, and
+   is on its way meanwhile. */
+void tracker_allocated(const void *p, size_t size, const struct here *here)
+{
+	struct thread_state *self = &thread_self;
+	if (unlikely(!enter_simply(self, (uintptr_t)here))) {
+		allocated_otherwise(p, size, here);
+		return;
+	}
+	struct unwind_start at = here_start(here);
+	struct workspace *work = self->work;
+	struct live_place place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near);
+	__builtin_prefetch(place.line, 1);
+	uint32_t row = capture_again(work, MTRACE_KIND_MALLOC, &at);
+	if (unlikely(!row))
+		row = capture_changed_here(self, here);
+	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
+		insert_block_slowly(self, (uintptr_t)p, row, size);
+	counts_allocated(&work->tallies, row, size);
+	counts_live(self, (int64_t)size);
+	self->allocated = p;
+	go_out(self);
+}
+
+/* The common case of record_free. */
 void tracker_freeing(const void *p)
 {
-	record_free(MTRACE_FAMILY_MALLOC, p);
+	struct thread_state *self = &thread_self;
+	if (unlikely(!enter_simply(self, (uintptr_t)__builtin_frame_address(0)))) {
+		freeing_otherwise(p);
+		return;
+	}
+	struct workspace *work = self->work;
+	uint32_t row;
+	uint64_t size;
+	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &row, &size))) {
+		record_free(&(struct event){.self = self, .work = work}, MTRACE_FAMILY_MALLOC, p);
+		return;
+	}
+	counts_freed(&work->tallies, row, size);
+	counts_live(self, -(int64_t)size);
+	go_out(self);
 }
 
 void tracker_operator_begin(void)
@@ -465,10 +581,10 @@ void tracker_operator_begin(void)
 	thread_self.allocated = NULL;
 }
 
-void tracker_operator_allocated(const void *p, size_t size, const struct unwind_start *at)
+void tracker_operator_allocated(const void *p, size_t size, const struct here *here)
 {
 	if (thread_self.allocated != p)
-		tracker_allocated(p, size, at);
+		tracker_allocated(p, size, here);
 }
 
 void tracker_operator_deleting(const void *p)
@@ -484,12 +600,14 @@ void tracker_operator_deleted(void)
 
 void tracker_pool_allocated(const void *p, size_t size, const struct unwind_start *at)
 {
-	record_allocation(MTRACE_KIND_POOL, MTRACE_FAMILY_POOL, p, size, at);
+	struct event event = enter();
+	record_allocation(&event, MTRACE_KIND_POOL, MTRACE_FAMILY_POOL, p, size, at);
 }
 
 void tracker_pool_freeing(const void *p)
 {
-	record_free(MTRACE_FAMILY_POOL, p);
+	struct event event = enter();
+	record_free(&event, MTRACE_FAMILY_POOL, p);
 }
 
 void tracker_realloc_begin(struct tracker_move *m, const void *old)
@@ -507,7 +625,7 @@ static void finish_move(const struct event *e, struct tracker_move *m, uintptr_t
 		counts_allocated(tallies_of(e), block->row, block->size);
 		count_live(e, (int64_t)block->size);
 	} else {
-		record_block(e, MTRACE_FAMILY_MALLOC, live_foresee(MTRACE_FAMILY_MALLOC, now, near_of(e)), now, block);
+		record_block(e, MTRACE_FAMILY_MALLOC, now, block);
 		if (m->known && now != old)
 			live_end_move(&m->move, e->self->id);
 	}
@@ -534,7 +652,7 @@ void tracker_realloc_end(struct tracker_move *m, const void *old, const void *no
 	if (old && !m->known && (now || !size)) /* not where it failed */
 		record_unknown_free(e, old);
 	if (now) {
-		struct live_block block = new_block(e, capture(e, MTRACE_KIND_MALLOC, at), size);
+		struct live_block block = new_block(e->self, capture(e, MTRACE_KIND_MALLOC, at), size);
 		finish_move(e, m, (uintptr_t)old, (uintptr_t)now, &block);
 	} else {
 		finish_without_block(e, m, size);

@@ -13,20 +13,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "here.h"
 #include "live.h"
 #include "unwind/unwind.h"
 
 /* Once per process, after the segment is there and before anything is recorded. */
 bool tracker_init(void);
 
-void tracker_allocated(const void *p, size_t size, const struct unwind_start *at);
+/* `here` is the frame of the entry point, which must be there until this returns. */
+void tracker_allocated(const void *p, size_t size, const struct here *here);
 void tracker_freeing(const void *p);
 
 /* C++ operators of the allocator's own object may or may not call malloc and free on their way, through our hooks.
    new: begin before the real operator, allocated after it: recorded unless the way went through malloc.
    delete: deleting before it, deleted after it: a free of the same block in between is not another one. */
 void tracker_operator_begin(void);
-void tracker_operator_allocated(const void *p, size_t size, const struct unwind_start *at);
+void tracker_operator_allocated(const void *p, size_t size, const struct here *here);
 void tracker_operator_deleting(const void *p);
 void tracker_operator_deleted(void);
 

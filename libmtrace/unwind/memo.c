@@ -280,34 +280,56 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 	return rewalk(m, start, bounds, &rules);
 }
 
-/* ---- stacks walked lately ---- */
+/* ---- ways in, walked lately ---- */
 
-/* The words from frames[count - 1] outwards; 0: too many, or a step that is taken anew each time. */
-static uint32_t list_words(struct recent *r, const struct memo *m)
+/* The words from the innermost frame to the joint, that which leads to a frame last; 0: too many, or a step that is taken
+   anew each time. */
+static uint32_t list_words(struct recent *r, const struct memo *m, uint32_t joint)
 {
 	uint32_t words = 0;
-	for (const struct memo_frame *f = &m->frames[m->count - 1], *outer; f != m->frames; f = outer) {
+	for (const struct memo_frame *f = &m->frames[m->count - 1], *outer; f != &m->frames[joint]; f = outer) {
 		outer = f - 1;
 		if (unlikely((f->flags & MEMO_UNUSUAL) || words > RECENT_WORDS - 2))
 			return 0;
-		r->offset[words] = (uint32_t)(outer->sp - ARCH_WORD - r->sp);
-		r->value[words++] = memo_pc(outer);
 		if (unlikely(outer->flags & MEMO_LOADS_FP)) {
 			r->offset[words] = (uint32_t)(outer->sp - rule_slot(f->rule) - r->sp);
 			r->value[words++] = outer->fp;
 		}
+		r->offset[words] = (uint32_t)(outer->sp - ARCH_WORD - r->sp);
+		r->value[words++] = memo_pc(outer);
 	}
 	return words;
 }
 
 /* RECENT_WORDS is a multiple of four. */
-static uint16_t fill_up(struct recent *r, uint32_t words)
+static uint8_t fill_up(struct recent *r, uint32_t words)
 {
 	for (; words % 4; words++) {
 		r->offset[words] = r->offset[words - 1];
 		r->value[words] = r->value[words - 1];
 	}
-	return (uint16_t)words;
+	return (uint8_t)words;
+}
+
+/* The outermost frame where the words are few enough, else the innermost one that is not new, or near it: every fourth, as
+   the memo is looked at by fours. Never the innermost of all. */
+static uint32_t joint_of(const struct memo *m, uint32_t kept)
+{
+	enum { FARTHEST = RECENT_WORDS - 4 };
+	uint32_t innermost = m->count - 1, joint = kept && kept < m->count ? kept - 1 : innermost - 1;
+	if (innermost <= FARTHEST)
+		return 0;
+	if (innermost - joint > FARTHEST)
+		joint = innermost - FARTHEST + 3;
+	return joint & ~3u;
+}
+
+__attribute__((noinline)) bool memo_four_stand(const struct memo_frame *f)
+{
+	for (int i = 1; i <= 4; i++)
+		if (memo_differs(f - i) && !memo_arrives_again(f - i))
+			return false;
+	return true;
 }
 
 static bool is_by_words_alone(const struct memo *m, const struct unwind_start *start)
@@ -315,7 +337,7 @@ static bool is_by_words_alone(const struct memo *m, const struct unwind_start *s
 	return m->generation && m->end == UNWIND_WHOLE && m->count > 1 && m->frames[0].sp - start->sp <= UINT32_MAX;
 }
 
-enum { WITHOUT_CREDIT = 16 }; /* one in so many misses is remembered all the same */
+enum { WITHOUT_CREDIT = 16, FOUND_EARNS = 2 }; /* without credit one in so many misses is remembered all the same */
 
 static bool is_worth_it(struct recents *all)
 {
@@ -325,22 +347,39 @@ static bool is_worth_it(struct recents *all)
 	return true;
 }
 
-void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
-		      uint32_t kind, uint32_t result)
+static struct recent *give_up(struct recents *all, uint32_t place)
 {
-	uint32_t place = recent_place(start), words;
+	struct recent *r;
+	for (uint32_t i = 0; i <= RECENT_WAYS; i++) {
+		r = &all->set[place][all->next[place]++ % RECENT_WAYS];
+		if (!r->found)
+			break;
+		r->found = 0;
+		all->credit += all->credit < RECENT_CREDIT ? FOUND_EARNS : 0;
+	}
+	return r;
+}
+
+void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
+		      uint64_t stamp, uint32_t kind, uint32_t result)
+{
+	uint32_t words, joint;
 	if (!is_worth_it(all) || !is_by_words_alone(m, start))
 		return;
-	struct recent *r = &all->set[place][all->next[place]++ % RECENT_WAYS];
+	struct recent *r = give_up(all, recent_place(start));
 	r->stamp = 0;
 	r->pc = start->pc;
 	r->sp = start->sp;
 	r->fp = start->fp;
-	if (!(words = list_words(r, m)))
+	joint = joint_of(m, kept);
+	if (!m->frames[joint].note || !(words = list_words(r, m, joint)))
 		return;
 	r->words = fill_up(r, words);
-	r->needs_fp = (m->frames[m->count - 1].flags & MEMO_NEED_FP) != 0;
-	r->kind = (uint8_t)kind;
+	r->what = (uint16_t)(kind | (m->frames[m->count - 1].flags & MEMO_NEED_FP ? RECENT_NEEDS_FP : 0));
+	r->joint = joint;
+	r->note = m->frames[joint].note;
+	r->joint_sp = m->frames[joint].sp;
+	r->joint_fp = m->frames[joint].fp;
 	r->result = result;
 	r->stamp = stamp;
 }

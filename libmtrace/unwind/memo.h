@@ -82,79 +82,6 @@ static inline void memo_forget(struct memo *m)
    MEMO_CANNOT: not on the thread's own stack, or other registers are needed: use unwind_walk. */
 uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds);
 
-/* ---- stacks walked lately ----
- *
- * Programs go to and fro between a few stacks. Each place (pc, sp) that a walk began at remembers, beside the memo, the
- * words of the last few whole walks from there and what they came to. The same reasoning holds: while the words agree, the walk
- * would end as it did. It is one list of words: return addresses, and frame registers where they matter.
- */
-enum { RECENT_WORDS = 60, RECENT_SETS = 8, RECENT_WAYS = 4, RECENT_CREDIT = 64 };
-
-struct recent {
-	uintptr_t pc, sp;
-	uintptr_t fp;      /* compared when `needs_fp` */
-	uint64_t stamp;    /* the rules' epoch, and whose the slot is: 0 nothing is remembered */
-	uint32_t result;   /* the caller's */
-	uint8_t kind;      /* the caller's: compared */
-	uint8_t needs_fp;
-	uint16_t words;    /* a multiple of four: the last is repeated */
-	uint32_t offset[RECENT_WORDS]; /* from sp */
-	uint64_t value[RECENT_WORDS];
-	uint64_t reserved;
-};
-_Static_assert(sizeof(struct recent) == 768, "twelve cache lines");
-
-/* What one thread walked lately. */
-struct recents {
-	struct recent set[RECENT_SETS][RECENT_WAYS];
-	uint8_t next[RECENT_SETS]; /* the way that is given up next */
-	uint32_t credit;           /* hits earn it, remembering spends it */
-	uint32_t misses;           /* without credit */
-};
-
-static inline uint32_t recent_place(const struct unwind_start *start)
-{
-	return (uint32_t)((start->pc * 0x9e3779b97f4a7c15u ^ start->sp * 0xbf58476d1ce4e5b9u) >> 40) % RECENT_SETS;
-}
-
-static inline uint64_t recent_differs(const struct recent *r, uint32_t i)
-{
-	return word_at(r->sp + r->offset[i]) ^ r->value[i];
-}
-
-/* Would a walk from *start end as the remembered one? All words lie on the running thread's own stack (M3). */
-static inline __attribute__((always_inline)) bool recent_holds(const struct recent *r, const struct unwind_start *start,
-							       uint64_t stamp, uint32_t kind)
-{
-	if (r->sp != start->sp || r->pc != start->pc || r->stamp != stamp || r->kind != kind ||
-	    (unlikely(r->needs_fp) && r->fp != start->fp))
-		return false;
-	for (uint32_t i = 0; i < r->words; i += 4)
-		if (unlikely(recent_differs(r, i) | recent_differs(r, i + 1) | recent_differs(r, i + 2) |
-			     recent_differs(r, i + 3)))
-			return false;
-	return true;
-}
-
-/* The walk that holds, NULL none. */
-static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all,
-									       const struct unwind_start *start,
-									       uint64_t stamp, uint32_t kind)
-{
-	const struct recent *set = all->set[recent_place(start)];
-	for (uint32_t way = 0; way < RECENT_WAYS; way++)
-		if (recent_holds(&set[way], start, stamp, kind)) {
-			all->credit += all->credit < RECENT_CREDIT ? 2 : 0;
-			return &set[way];
-		}
-	return NULL;
-}
-
-/* Remembers the memo's walk from *start, if it is one that words alone decide. That pays where a third of what comes finds
-   itself; with less, some walks are remembered, to learn when it changes. */
-void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
-		      uint32_t kind, uint32_t result);
-
 /* ---- the same words again, in line ---- */
 
 /* 0 when the word that led to f is the one that did; f is flagged: never 0. */
@@ -188,5 +115,110 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 		i--;
 	}
 }
+
+/* ---- ways in, walked lately ----
+ *
+ * Programs go to and fro between a few places, and further out the stack stays. Each place (pc, sp) that a walk began at
+ * remembers the last few ways from there to a frame of the memo: the words that led to it, the note that it had, and what
+ * the whole walk came to. While those words agree, and the memo still has that frame with that note, and the words from
+ * there outwards agree, a walk would end as that one did: the note tells all that is further out.
+ * A walk that is found leaves the memo as it is. It must be whole, and its notes the ids of paths: not 0, and equal only
+ * where all that is further out is equal.
+ */
+enum { RECENT_WORDS = 20, RECENT_SETS = 32, RECENT_WAYS = 4, RECENT_CREDIT = 64 };
+
+struct recent {
+	uintptr_t pc, sp;
+	uint64_t stamp;    /* the rules' epoch, and whose the slot is: 0 nothing is remembered */
+	uint32_t result;   /* the caller's */
+	uint16_t what;     /* the caller's kind; RECENT_NEEDS_FP: `fp` is compared, too */
+	uint8_t words;     /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
+	uint8_t found;     /* since it was thought of giving it up */
+	uint32_t joint;    /* index of the memo's frame: a multiple of four */
+	uint32_t note;     /* its note */
+	uintptr_t fp;
+	uintptr_t joint_sp, joint_fp; /* with which the words arrive there */
+	uint32_t offset[RECENT_WORDS]; /* from sp */
+	uint64_t value[RECENT_WORDS];
+	uint64_t reserved[2];
+};
+#define RECENT_NEEDS_FP 0x8000u
+_Static_assert(sizeof(struct recent) == 320, "five cache lines");
+
+/* What one thread walked lately. */
+struct recents {
+	struct recent set[RECENT_SETS][RECENT_WAYS];
+	uint8_t next[RECENT_SETS]; /* the way that is thought of giving up next */
+	uint32_t credit;           /* walks that were found again earn it, remembering spends it */
+	uint32_t misses;           /* without credit */
+};
+
+static inline uint32_t recent_place(const struct unwind_start *start)
+{
+	return (uint32_t)(((start->pc ^ start->sp << 7) * 0x9e3779b97f4a7c15u) >> 59);
+}
+_Static_assert(RECENT_SETS == 32, "the five bits of recent_place");
+
+/* Have the words the values that they had? All lie on the running thread's own stack (M3). */
+static inline bool recent_agrees(const struct recent *r)
+{
+	const uint32_t *offset = r->offset;
+	const uint64_t *value = r->value, *end = value + r->words;
+	const uintptr_t sp = r->sp;
+	do {
+		if (unlikely(word_at(sp + offset[0]) != value[0]) || unlikely(word_at(sp + offset[1]) != value[1]) ||
+		    unlikely(word_at(sp + offset[2]) != value[2]) || unlikely(word_at(sp + offset[3]) != value[3]))
+			return false;
+		value += 4;
+		offset += 4;
+	} while (value != end);
+	return true;
+}
+
+/* Do four frames stand, of which a word differs, or one takes more than its word? */
+bool memo_four_stand(const struct memo_frame *f);
+
+/* Do the words still lead from frames[i] to the outermost frame? i is a multiple of four. */
+static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
+{
+	for (const struct memo_frame *f = frames + i; f != frames; f -= 4)
+		if ((unlikely(memo_differs(f - 1)) || unlikely(memo_differs(f - 2)) || unlikely(memo_differs(f - 3)) ||
+		     unlikely(memo_differs(f - 4))) && unlikely(!memo_four_stand(f)))
+			return false;
+	return true;
+}
+
+/* Is the memo's frame the one that the words lead to, and does all that is further out stand? */
+static inline bool recent_joins(const struct recent *r, const struct memo *m, uint32_t generation)
+{
+	const struct memo_frame *f = &m->frames[r->joint];
+	if (unlikely(r->joint >= m->count) || unlikely(m->generation != generation) || unlikely(f->note != r->note) ||
+	    unlikely(f->sp != r->joint_sp) || (unlikely(f->flags & (MEMO_INTERRUPTED | MEMO_NEED_FP)) &&
+					       (f->flags & MEMO_INTERRUPTED || f->fp != r->joint_fp)))
+		return false;
+	return memo_stands(m->frames, r->joint);
+}
+
+/* The walk that would end as one from here, NULL none. */
+static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all, const struct memo *m,
+									       const struct unwind_start *start,
+									       uint64_t stamp, uint32_t kind)
+{
+	struct recent *r = all->set[recent_place(start)];
+	for (uint32_t way = 0; way < RECENT_WAYS; way++, r++)
+		if (r->sp == start->sp && r->pc == start->pc && r->stamp == stamp &&
+		    (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == start->fp)) &&
+		    likely(recent_agrees(r)) && likely(recent_joins(r, m, (uint32_t)stamp))) {
+			r->found = 1;
+			return r;
+		}
+	return NULL;
+}
+
+/* Remembers the memo's walk from *start, of which the outermost `kept` frames were there before, if it is one that words
+   alone decide, in place of one that was not found lately (the clock of Corbato, 1968). That pays where a good part is
+   found again; with less, some walks are remembered, to learn when it changes. */
+void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
+		      uint64_t stamp, uint32_t kind, uint32_t result);
 
 #endif

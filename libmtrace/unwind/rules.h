@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "plat.h"
 #include "unwind/arch.h"
 #include "unwind/cfi.h"
 
@@ -52,7 +53,7 @@ struct rules_view {
 	uint64_t epoch;      /* the same, not cut; never 0 */
 };
 
-extern _Atomic uint32_t rules_generation; /* never 0 */
+extern _Atomic uint32_t rules_generation SHIM_OWN; /* never 0 */
 
 static inline uint64_t rules_epoch(void)
 {
