@@ -560,5 +560,5 @@ int main(void)
 	tcase_add_test(plain, old_segments_are_pruned);
 	tcase_add_test(plain, the_end_is_noted_once);
 	suite_add_tcase(suite, plain);
-	return room_run(suite);
+	return run_suite(suite);
 }

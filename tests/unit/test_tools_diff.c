@@ -14,6 +14,7 @@
 #include "fake_report.h"
 #include "model/diff.h"
 #include "model/profile.h"
+#include "run.h"
 
 /* ---- any profiles ---- */
 
@@ -394,9 +395,5 @@ int main(void)
 	tcase_add_test(tests, golden_words);
 	tcase_add_test(tests, golden_words_of_one_process);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

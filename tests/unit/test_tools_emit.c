@@ -14,6 +14,7 @@
 #include "emit/emit_text.h"
 #include "fake_report.h"
 #include "model/profile.h"
+#include "run.h"
 
 typedef int emitter(const struct profile *, const struct emit_options *, FILE *);
 
@@ -352,9 +353,5 @@ int main(void)
 	tcase_add_test(t, text_has_no_control_characters);
 	tcase_add_test(t, numbers_read_well);
 	suite_add_tcase(s, t);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

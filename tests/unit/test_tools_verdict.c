@@ -13,6 +13,7 @@
 #include "fake_series.h"
 #include "model/series.h"
 #include "model/verdict.h"
+#include "run.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { SEEDS = 150 }; /* for what sanitizers find; the figures are the other build's */
@@ -400,9 +401,5 @@ int main(void)
 	tcase_add_test(hand, the_manual_has_every_reason);
 	suite_add_tcase(suite, hand);
 	suite_add_tcase(suite, many);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #ifndef UNWIND_SHAPES_H
 #define UNWIND_SHAPES_H
 
+#include "run.h"
 #include "unwind_oracle.h"
 
 #include <dlfcn.h>
@@ -242,15 +243,6 @@ static TCase *walking_case(Suite *suite, const char *name)
 	tcase_set_timeout(tcase, 120);
 	suite_add_tcase(suite, tcase);
 	return tcase;
-}
-
-static int run_suite(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }
 
 #endif
