@@ -166,14 +166,6 @@ bool show_has_extension(const char *path, const char *extension)
 	return n > m && strcmp(path + n - m, extension) == 0;
 }
 
-static uint64_t counter(const struct profile_process *p, const char *name)
-{
-	for (uint32_t i = 0; i < p->counter_count; i++)
-		if (strcmp(p->counters[i].name, name) == 0)
-			return p->counters[i].value;
-	return 0;
-}
-
 const char *show_why_nothing(const struct profile_process *p)
 {
 	uint64_t blocks = 0;
@@ -185,7 +177,7 @@ const char *show_why_nothing(const struct profile_process *p)
 		return "recording was off (mode=off in MTRACE_OPTIONS)";
 	if (p->poisoned)
 		return "the tracker stopped: its tables were damaged from outside";
-	if (counter(p, "drop_stacks_full") || counter(p, "drop_live_full"))
+	if (profile_counter_of(p, "drop_stacks_full") || profile_counter_of(p, "drop_live_full"))
 		return "the tracker had no room from the start: raise memory= in MTRACE_OPTIONS";
 	if (p->skipped)
 		return "its record is damaged";

@@ -138,14 +138,6 @@ static void print_stack(const struct page *page, const struct profile_stack *sta
 
 /* ---- choosing ---- */
 
-static int by_allocated(const void *a, const void *b)
-{
-	const struct profile_stack *x = *(const struct profile_stack *const *)a, *y = *(const struct profile_stack *const *)b;
-	if (x->counts.alloc_bytes != y->counts.alloc_bytes)
-		return x->counts.alloc_bytes > y->counts.alloc_bytes ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 /* The stacks of a kind with anything to rank, largest first (the profile is sorted by live bytes already). */
 static uint32_t choose(const struct page *page, enum mtrace_kind kind, const struct profile_stack **chosen)
 {
@@ -156,7 +148,7 @@ static uint32_t choose(const struct page *page, enum mtrace_kind kind, const str
 			chosen[n++] = s;
 	}
 	if (page->options->allocated)
-		qsort(chosen, n, sizeof *chosen, by_allocated);
+		qsort(chosen, n, sizeof *chosen, profile_by_allocated);
 	return n;
 }
 
