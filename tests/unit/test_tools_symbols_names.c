@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "built.h"
 #include "model/profile.h"
@@ -104,32 +103,23 @@ START_TEST(test_demangle_like_cxxfilt)
 }
 END_TEST
 
-/* Each argument refers twice to the one before: 2^60 letters if it were written out. */
+/* Each argument refers twice to the one before: 60 MB of text if it were written out. Such a name, and one that is
+   itself too long, stay as they are. */
 START_TEST(test_demangle_is_bounded)
 {
-	char name[20000] = "_Z1fI1AS_E";
-	struct timespec before, after;
-	char *text;
+	char name[20000] = "_Z1fSt4pairI1AS0_E"; /* S_ is std::pair, S0_ is A, S1_ is pair<A, A> */
 
-	strcpy(name, "_Z1fSt4pairI1AS0_E");
-	for (int i = 0; i < 60; i++) {
-		char more[64], digit = (char)(i + 1 < 10 ? '0' + i + 1 : 'A' + i - 9);
+	for (int i = 1; i <= 20; i++) {
+		char more[16], digit = (char)(i < 10 ? '0' + i : 'A' + i - 10);
 
-		if (i >= 34)
-			snprintf(more, sizeof(more), "St4pairIS1%c_S1%c_E", '0' + (i - 34) % 10, '0' + (i - 34) % 10);
-		else
-			snprintf(more, sizeof(more), "St4pairIS%c_S%c_E", digit, digit);
+		snprintf(more, sizeof(more), "S_IS%c_S%c_E", digit, digit);
 		strcat(name, more);
 	}
-	clock_gettime(CLOCK_MONOTONIC, &before);
-	text = symbols_demangle(name);
-	free(text);
+	ck_assert_ptr_null(symbols_demangle(name));
 	memset(name, 'P', sizeof(name) - 1);
 	memcpy(name, "_Z1f", 4);
 	name[sizeof(name) - 1] = '\0';
-	free(symbols_demangle(name));
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	ck_assert_int_lt(after.tv_sec - before.tv_sec, 2);
+	ck_assert_ptr_null(symbols_demangle(name));
 }
 END_TEST
 
