@@ -12,14 +12,14 @@ VICTIMS_DIR := tests/programs/victims
 
 # ---- unit tests -----------------------------------------------------------------------------------------
 # A suite of the shim links every room but the entry points (hooks.o, boot.o); one of the tools (test_tools_*)
-# every tool object but mtrace.o, and tests/unit/fake_*.c. Objects are built once more under sanitizers.
+# every tool object but mtrace.o, and what of tests/unit is no suite. Objects are built once more under sanitizers.
 UNIT_SHIM := $(filter-out tests/unit/test_tools_%,$(wildcard tests/unit/test_*.c))
 UNIT_TOOLS := $(wildcard tests/unit/test_tools_*.c)
-UNIT_FAKES := $(patsubst tests/unit/%.c,$(UNIT)/%.o,$(wildcard tests/unit/fake_*.c))
+UNIT_SHARED := $(patsubst tests/unit/%.c,$(UNIT)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT_SHIM_OBJECTS := $(filter-out %/hooks.o %/boot.o,$(SHIM_OBJECTS))
 UNIT_TOOL_OBJECTS := $(filter-out $(BUILD)/tools/mtrace.o,$(TOOL_OBJECTS))
 SAN_TOOL_OBJECTS := $(UNIT_TOOL_OBJECTS:$(BUILD)/%=$(UNIT)/san/%)
-SAN_FAKES := $(UNIT_FAKES:$(UNIT)/%=$(UNIT)/san/%)
+SAN_SHARED := $(UNIT_SHARED:$(UNIT)/%=$(UNIT)/san/%)
 
 UNIT_PROGRAMS := $(UNIT_SHIM:tests/unit/%.c=$(UNIT)/%) $(UNIT_TOOLS:tests/unit/%.c=$(UNIT)/%)
 SAN_PROGRAMS := $(UNIT_TOOLS:tests/unit/%.c=$(UNIT)/san/%)
@@ -41,11 +41,11 @@ $(UNIT)/san/tools/%.o: tools/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(TOOL_CFLAGS) -g $(SANITIZE) -c $< -o $@
 
-$(UNIT)/test_tools_%: $(UNIT)/test_tools_%.o $(UNIT_TOOL_OBJECTS) $(UNIT_FAKES)
+$(UNIT)/test_tools_%: $(UNIT)/test_tools_%.o $(UNIT_TOOL_OBJECTS) $(UNIT_SHARED)
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ $(LDFLAGS) $(CHECK_LIBS) $(TOOL_LIBS) -o $@
 
-$(UNIT)/san/test_tools_%: $(UNIT)/san/test_tools_%.o $(SAN_TOOL_OBJECTS) $(SAN_FAKES)
+$(UNIT)/san/test_tools_%: $(UNIT)/san/test_tools_%.o $(SAN_TOOL_OBJECTS) $(SAN_SHARED)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SANITIZE) $^ $(LDFLAGS) $(CHECK_LIBS) $(TOOL_LIBS) -o $@
 
@@ -53,8 +53,8 @@ $(UNIT)/test_%: $(UNIT)/test_%.o $(UNIT)/libmtrace-unit.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ $(LDFLAGS) $(CHECK_LIBS) -o $@
 
-.SECONDARY: $(UNIT_PROGRAMS:=.o) $(SAN_PROGRAMS:=.o) $(UNIT_FAKES) $(SAN_FAKES) $(SAN_TOOL_OBJECTS)
--include $(UNIT_PROGRAMS:=.d) $(SAN_PROGRAMS:=.d) $(SAN_TOOL_OBJECTS:.o=.d) $(UNIT_FAKES:.o=.d) $(SAN_FAKES:.o=.d)
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(SAN_PROGRAMS:=.o) $(UNIT_SHARED) $(SAN_SHARED) $(SAN_TOOL_OBJECTS)
+-include $(UNIT_PROGRAMS:=.d) $(SAN_PROGRAMS:=.d) $(SAN_TOOL_OBJECTS:.o=.d) $(UNIT_SHARED:.o=.d) $(SAN_SHARED:.o=.d)
 
 # ---- victims and benchmark programs ------------------------------------------------------------------------
 VICTIMS := $(patsubst $(VICTIMS_DIR)/%.c,$(BUILD)/tests/victims/%,$(wildcard $(VICTIMS_DIR)/victim_*.c)) \

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,11 +118,7 @@ static int check_side(const char *command, const char *target, const struct prof
 		     command, target, target);
 		return EXIT_NOTHING;
 	}
-	for (uint32_t i = 0; i < p->process_count; i++)
-		if (!show_why_nothing(&p->processes[i]))
-			return EXIT_DONE;
-	warn("%s: %s recorded no allocation: %s", command, target, show_why_nothing(&p->processes[0]));
-	return EXIT_NOTHING;
+	return show_recorded(command, target, p);
 }
 
 static int save_baseline(const char *pid, const char *output, const struct profile *p)
@@ -185,21 +180,6 @@ struct request {
 	bool json, has_limit, allocated;
 };
 
-static bool choose_by(const char *word, enum emit_by *by)
-{
-	static const char *const names[] = {"stack", "site", "module", "thread", "kind", NULL};
-	for (unsigned i = 0; names[i]; i++) {
-		if (strcmp(word, names[i]) == 0) {
-			*by = (enum emit_by)i;
-			return true;
-		}
-	}
-	const char *close = nearest(word, names);
-	warn("diff: --by takes stack, site, module, thread or kind; not %s%s%s", word, close ? "; did you mean " : "",
-	     close ? close : "");
-	return false;
-}
-
 static bool take_target(struct request *r, const char *word)
 {
 	const char *at = strrchr(word, '@');
@@ -220,7 +200,7 @@ static bool take_target(struct request *r, const char *word)
 static bool take(struct request *r, int option, const char *value)
 {
 	switch (option) {
-	case BY: return choose_by(value, &r->emit.by);
+	case BY: return show_by("diff", value, &r->emit.by);
 	case JSON: r->json = true; return true;
 	case ROWS: r->has_limit = true; return show_number("diff", value, &r->emit.limit);
 	case ALL:
@@ -261,17 +241,6 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	return false;
 }
 
-static void dress(struct request *r, FILE *out)
-{
-	const char *no_color = getenv("NO_COLOR");
-	struct winsize size;
-	if (!isatty(fileno(out)))
-		return;
-	r->emit.color = !(no_color && no_color[0] != '\0');
-	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= 60)
-		r->emit.columns = size.ws_col < 160 ? size.ws_col : 160;
-}
-
 /* B is open, A is the baseline of its process. NULL after one line; *code then says which trouble. */
 static struct profile *open_baseline(struct request *r, const struct profile *b, char *path, int *code)
 {
@@ -303,7 +272,7 @@ static int print(struct request *r)
 	FILE *out;
 	if (show_output("diff", r->output, &out) != 0)
 		return EXIT_TROUBLE;
-	dress(r, out);
+	show_dress(out, &r->emit.color, &r->emit.columns);
 	emit_diff_make(r->emit.a, r->emit.b, r->emit.by, r->allocated, &diff);
 	r->emit.diff = &diff;
 	if (r->json)

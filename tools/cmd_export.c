@@ -40,16 +40,12 @@ struct request {
 static bool choose_format(struct request *r, const char *word)
 {
 	const char *names[FORMATS + 1] = {NULL};
-	for (int i = 0; i < FORMATS; i++) {
+	for (int i = 0; i < FORMATS; i++)
 		names[i] = formats[i].name;
-		if (strcmp(word, formats[i].name) == 0)
-			r->format = &formats[i];
-	}
-	if (r->format)
-		return true;
-	const char *close = nearest(word, names);
-	warn("export: --to takes folded or json; not %s%s%s", word, close ? "; did you mean " : "", close ? close : "");
-	return false;
+	int choice = show_choice("export", "--to", word, names);
+	if (choice >= 0)
+		r->format = &formats[choice];
+	return choice >= 0;
 }
 
 static bool choose_kind(struct request *r, const char *word)

@@ -5,10 +5,7 @@
 #include "command.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "emit/emit.h"
 #include "model/profile.h"
@@ -40,21 +37,6 @@ struct request {
 	bool json, has_limit;
 };
 
-static bool choose_by(const char *command, const char *word, enum emit_by *by)
-{
-	static const char *const names[] = {"stack", "site", "module", "thread", "kind", NULL};
-	for (unsigned i = 0; names[i]; i++) {
-		if (strcmp(word, names[i]) == 0) {
-			*by = (enum emit_by)i;
-			return true;
-		}
-	}
-	const char *close = nearest(word, names);
-	warn("%s: --by takes stack, site, module, thread or kind; not %s%s%s", command, word, close ? "; did you mean " : "",
-	     close ? close : "");
-	return false;
-}
-
 static bool take_target(const char *command, struct request *r, const char *word)
 {
 	if (r->target) {
@@ -68,7 +50,7 @@ static bool take_target(const char *command, struct request *r, const char *word
 static bool take(const struct command *self, struct request *r, int option, const char *value)
 {
 	switch (option) {
-	case BY: return choose_by(self->name, value, &r->emit.by);
+	case BY: return show_by(self->name, value, &r->emit.by);
 	case JSON: r->json = true; return true;
 	case ROWS: r->has_limit = true; return show_number(self->name, value, &r->emit.limit);
 	case ALL: r->has_limit = true; r->emit.limit = 0; return true;
@@ -103,52 +85,25 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	return true;
 }
 
-static uint32_t terminal_columns(int fd)
-{
-	struct winsize size;
-	if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col < 60)
-		return 0;
-	return size.ws_col < 160 ? size.ws_col : 160;
-}
-
-static void dress(struct request *r, FILE *out)
-{
-	const char *no_color = getenv("NO_COLOR");
-	bool is_terminal = isatty(fileno(out));
-	r->emit.color = is_terminal && !(no_color && no_color[0] != '\0');
-	if (is_terminal)
-		r->emit.columns = terminal_columns(fileno(out));
-	r->emit.target = r->target;
-}
-
-/* All processes of a recording must have seen nothing: a shell that only execs may well have. */
-static int verdict(const struct command *self, const struct request *r, const struct profile *p)
-{
-	for (uint32_t i = 0; i < p->process_count; i++)
-		if (!show_why_nothing(&p->processes[i]))
-			return EXIT_DONE;
-	warn("%s: %s recorded no allocation: %s", self->name, r->target, show_why_nothing(&p->processes[0]));
-	return EXIT_NOTHING;
-}
-
 int cmd_report(int argc, char **argv, const struct command *self)
 {
 	struct request r = {.emit = {.leaks = strcmp(self->name, "leaks") == 0}};
 	FILE *out;
 	if (!parse(argc, argv, self, &r))
 		return EXIT_TROUBLE;
+	r.emit.target = r.target;
 	struct profile *p = show_open(self->name, r.target, r.search_count ? r.search : NULL);
 	if (!p)
 		return EXIT_TROUBLE;
 	int code = EXIT_TROUBLE;
 	if (show_output(self->name, r.output, &out) == 0) {
-		dress(&r, out);
+		show_dress(out, &r.emit.color, &r.emit.columns);
 		if (r.json)
 			emit_json(p, &r.emit, out);
 		else
 			emit_text(p, &r.emit, out);
 		if (show_close(self->name, r.output, out) == 0)
-			code = verdict(self, &r, p);
+			code = show_recorded(self->name, r.target, p);
 	}
 	profile_free(p);
 	return code;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,35 @@ bool show_is_directory(const char *command, const char *path)
 	return false;
 }
 
+/* "stack, site or kind" */
+static void list_choices(char *out, size_t size, const char *const *names)
+{
+	size_t n = 0;
+	for (size_t i = 0; names[i] && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s%s", i == 0 ? "" : names[i + 1] ? ", " : " or ", names[i]);
+}
+
+int show_choice(const char *command, const char *option, const char *word, const char *const *names)
+{
+	for (int i = 0; names[i]; i++)
+		if (strcmp(word, names[i]) == 0)
+			return i;
+	char choices[256] = "";
+	const char *close = nearest(word, names);
+	list_choices(choices, sizeof choices, names);
+	warn("%s: %s takes %s; not %s%s%s", command, option, choices, word, close ? "; did you mean " : "", close ? close : "");
+	return -1;
+}
+
+bool show_by(const char *command, const char *word, enum emit_by *by)
+{
+	static const char *const names[] = {"stack", "site", "module", "thread", "kind", NULL};
+	int choice = show_choice(command, "--by", word, names);
+	if (choice >= 0)
+		*by = (enum emit_by)choice;
+	return choice >= 0;
+}
+
 bool show_number(const char *command, const char *text, uint32_t *number)
 {
 	char *end;
@@ -119,18 +149,21 @@ bool show_number(const char *command, const char *text, uint32_t *number)
 	return false;
 }
 
+void show_dress(FILE *out, bool *color, uint32_t *columns)
+{
+	const char *no_color = getenv("NO_COLOR");
+	struct winsize size;
+	if (!isatty(fileno(out)))
+		return;
+	*color = !(no_color && no_color[0] != '\0');
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= 60)
+		*columns = size.ws_col < 160 ? size.ws_col : 160;
+}
+
 bool show_has_extension(const char *path, const char *extension)
 {
 	size_t n = strlen(path), m = strlen(extension);
 	return n > m && strcmp(path + n - m, extension) == 0;
-}
-
-static uint64_t counter(const struct profile_process *p, const char *name)
-{
-	for (uint32_t i = 0; i < p->counter_count; i++)
-		if (strcmp(p->counters[i].name, name) == 0)
-			return p->counters[i].value;
-	return 0;
 }
 
 const char *show_why_nothing(const struct profile_process *p)
@@ -144,11 +177,20 @@ const char *show_why_nothing(const struct profile_process *p)
 		return "recording was off (mode=off in MTRACE_OPTIONS)";
 	if (p->poisoned)
 		return "the tracker stopped: its tables were damaged from outside";
-	if (counter(p, "drop_stacks_full") || counter(p, "drop_live_full"))
+	if (profile_counter_of(p, "drop_stacks_full") || profile_counter_of(p, "drop_live_full"))
 		return "the tracker had no room from the start: raise memory= in MTRACE_OPTIONS";
 	if (p->skipped)
 		return "its record is damaged";
 	if (p->end == PROFILE_EXEC)
 		return "it became another program (exec) before it allocated anything";
 	return "it made none that a preload can see; it may have an allocator of its own inside (`mtrace doctor` tells)";
+}
+
+int show_recorded(const char *command, const char *target, const struct profile *p)
+{
+	for (uint32_t i = 0; i < p->process_count; i++)
+		if (!show_why_nothing(&p->processes[i]))
+			return EXIT_DONE;
+	warn("%s: %s recorded no allocation: %s", command, target, show_why_nothing(&p->processes[0]));
+	return EXIT_NOTHING;
 }

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "emit/emit.h"
+
 struct profile;
 struct profile_process;
 
@@ -22,13 +24,23 @@ int show_close(const char *command, const char *path, FILE *out); /* -1 when not
 /* Is DIR of --search a directory? false after one line on stderr. */
 bool show_is_directory(const char *command, const char *path);
 
+/* Which of `names`, which end with NULL, is the word that OPTION was given? -1 after one line on stderr. */
+int show_choice(const char *command, const char *option, const char *word, const char *const *names);
+bool show_by(const char *command, const char *word, enum emit_by *by); /* --by, likewise */
+
 /* A number of rows for -n; false after one line on stderr. */
 bool show_number(const char *command, const char *text, uint32_t *number);
+
+/* Color, and how many columns, when it goes to a terminal; else neither is changed. */
+void show_dress(FILE *out, bool *color, uint32_t *columns);
 
 /* Ends with ".json" and the like? */
 bool show_has_extension(const char *path, const char *extension);
 
 /* Why a run recorded no allocation, in one clause. NULL when it did record some (or was read from outside). */
 const char *show_why_nothing(const struct profile_process *process);
+
+/* EXIT_DONE; EXIT_NOTHING after one line on stderr when no process of it recorded any: one that only execs may well have. */
+int show_recorded(const char *command, const char *target, const struct profile *p);
 
 #endif

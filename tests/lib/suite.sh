@@ -60,6 +60,11 @@ verdict() {
 	fi
 }
 
+# expect NAME WANTED GOT
+expect() {
+	[ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3'"
+}
+
 suite_end() {
 	local total=$((passed + failed))
 	local percent=$((total ? 100 * passed / total : 0))
@@ -70,6 +75,16 @@ suite_end() {
 
 bounded() {
 	timeout --kill-after=5 "$@"
+}
+
+# within SECONDS COMMAND…: tries it until it succeeds; 1 when it has not by then.
+within() {
+	local tries=$(($1 * 50))
+	shift
+	while ! "$@"; do
+		[ $((tries -= 1)) -gt 0 ] || return 1
+		sleep 0.02
+	done
 }
 
 # Runs in the background, to be ended at the latest when the suite ends. Its pid is in $!.
@@ -116,6 +131,10 @@ segment_of() {
 	find "$segments" -name "mtrace.$1.*" | sort -V | tail -1
 }
 
+has_segment() {
+	[ -n "$(segment_of "$1")" ]
+}
+
 clear_segments() {
 	find "$segments" -name 'mtrace.*' -delete
 }
@@ -125,4 +144,30 @@ clear_segments() {
 # Frames are cut off first: jq would need gigabytes for a family's.
 trust_of() {
 	"$tests/lib/without_frames.py" <"$1" | jq -r --argjson unknown "${2:-0}" -f "$tests/lib/trust.jq" 2>&1
+}
+
+# trusted NAME TARGET [UNKNOWN]: one check: its report, left in $work/report.json, has nothing for trust_of to say.
+trusted() {
+	json "$2" "$work/report.json" >"$work/said" && trust_of "$work/report.json" "${3:-0}" >"$work/said"
+	verdict "$1" "$work/said"
+}
+
+# compare_truth TRUTH REPORT OPTION…: prints where a report is not what the victim itself knows (truth.py --help).
+compare_truth() {
+	"$tests/programs/truth.py" "$@"
+}
+
+# agrees NAME TARGET TRUTH OPTION…: one check: its report, left in $work/report.json, is what the victim knows.
+agrees() {
+	local name=$1 target=$2 truth=$3
+	shift 3
+	json "$target" "$work/report.json" >"$work/said" && compare_truth "$truth" "$work/report.json" "$@" >"$work/said"
+	verdict "$name" "$work/said"
+}
+
+# like_untracked NAME STATUS PLAIN [WANTED]: the status is the untracked run's (and WANTED), and so is what it wrote:
+# $work/out is $work/out.plain.
+like_untracked() {
+	[ "$2" = "$3" ] && [ "$3" = "${4:-$3}" ] && cmp -s "$work/out" "$work/out.plain" && pass "$1" ||
+		fail "$1" "status $2, untracked $3; $(diff "$work/out.plain" "$work/out" | head -5) $(tail -c 300 "$work/err")"
 }

@@ -22,10 +22,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
-#define KEEP_FRAME() __asm__ volatile("" ::: "memory")
-
-typedef void (*action)(void);
+#include "../lib/frames.h"
 
 static int rounds = 20;
 static int steady;
@@ -61,75 +58,6 @@ static NOINLINE void allocate(void)
 	free(aligned);
 }
 
-static NOINLINE void plain(int depth, action then)
-{
-	volatile char pad[40];
-	pad[0] = (char)depth;
-	if (depth)
-		plain(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)pad[0];
-}
-
-static NOINLINE int saving(int depth, action then, int a, int b, int c, int d)
-{
-	int e = a * b + depth, f = c ^ d, r = 0;
-	if (depth)
-		r = saving(depth - 1, then, b, c, d, e);
-	else
-		then();
-	KEEP_FRAME();
-	return a + b + c + d + e + f + r;
-}
-
-static NOINLINE void variable(int depth, action then)
-{
-	volatile char array[depth * 24 + 8];
-	array[depth] = 1;
-	if (depth)
-		variable(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)array[depth];
-}
-
-static NOINLINE void realigned(int depth, action then)
-{
-	volatile char wide[64] __attribute__((aligned(64)));
-	volatile char array[depth + 8];
-	wide[0] = array[0] = (char)depth;
-	if (depth)
-		realigned(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)wide[0], (void)array[0];
-}
-
-static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) void framed(int depth, action then)
-{
-	if (depth)
-		framed(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-}
-
-static NOINLINE void huge(int depth, action then)
-{
-	volatile char pad[70000];
-	pad[depth] = 1;
-	if (depth)
-		huge(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)pad[depth];
-}
-
 static _Thread_local action mixed_then;
 static _Thread_local int mixed_left;
 
@@ -139,12 +67,12 @@ static NOINLINE void mixed_step(void)
 		mixed_then();
 	else
 		switch (random_below(6)) {
-		case 0: plain((int)random_below(3), mixed_step); break;
-		case 1: variable((int)random_below(4), mixed_step); break;
-		case 2: realigned((int)random_below(2), mixed_step); break;
-		case 3: framed((int)random_below(3), mixed_step); break;
-		case 4: allocate(); plain(0, mixed_step); break;
-		default: saving((int)random_below(3), mixed_step, 1, 2, 3, 4); break;
+		case 0: chain_plain((int)random_below(3), mixed_step); break;
+		case 1: chain_variable((int)random_below(4), mixed_step); break;
+		case 2: chain_realigned((int)random_below(2), mixed_step); break;
+		case 3: chain_framed((int)random_below(3), mixed_step); break;
+		case 4: allocate(); chain_plain(0, mixed_step); break;
+		default: chain_saving((int)random_below(3), mixed_step, 1, 2, 3, 4); break;
 		}
 	KEEP_FRAME();
 }
@@ -161,7 +89,7 @@ static void frames_of_every_shape(void)
 {
 	for (int i = 0; i < 100 * rounds; i++)
 		mixed((int)random_below(20), allocate);
-	huge(20, allocate);
+	chain_huge(20, allocate);
 }
 
 /* ---- frames that move while those inside and outside of them stand ----
@@ -208,7 +136,7 @@ OUTER(outer_four, inner_realigned, 4)
 
 static NOINLINE void allocate_framed(void)
 {
-	framed(0, allocate);
+	chain_framed(0, allocate);
 	KEEP_FRAME();
 }
 
@@ -237,9 +165,9 @@ static void recursion(void)
 	check(sinking(1100) == 1101, "recursion");
 	for (int i = 0; i < rounds; i++) {
 		for (int depth = 1000; depth < 1030; depth++)
-			plain(depth, allocate);
+			chain_plain(depth, allocate);
 		for (int depth = 1030; depth > 1000; depth--)
-			saving(depth, allocate, 1, 2, 3, 4);
+			chain_saving(depth, allocate, 1, 2, 3, 4);
 		mixed((int)random_below(2000), allocate);
 	}
 }
@@ -366,7 +294,7 @@ static void coroutines_on(char *stacks, size_t bytes)
 	for (int i = 0; i < rounds; i++) {
 		for (coroutine_now = 0; coroutine_now < COROUTINES; coroutine_now++) {
 			switch_to(&coroutine_caller, coroutine[coroutine_now]);
-			plain(coroutine_now % 4, allocate);
+			chain_plain(coroutine_now % 4, allocate);
 		}
 	}
 }
@@ -384,16 +312,6 @@ static NOINLINE void coroutines(void)
 }
 
 /* ---- calls on other stacks, as runtimes do to leave a small one ---- */
-
-void call_on_stack(void *top, action then);
-__asm__(".text\n.type call_on_stack, @function\ncall_on_stack:\n.cfi_startproc\n"
-	"pushq %r13\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r13, 0\n"
-	"movq %rsp, %r13\n.cfi_def_cfa_register %r13\n"
-	"movq %rdi, %rsp\n"
-	"call *%rsi\n"
-	"movq %r13, %rsp\n.cfi_def_cfa_register %rsp\n"
-	"popq %r13\n.cfi_adjust_cfa_offset -8\n.cfi_restore %r13\n"
-	"ret\n.cfi_endproc\n.size call_on_stack, .-call_on_stack\n");
 
 static char *switch_top;
 static int switches_left;
@@ -427,13 +345,13 @@ static void on_signal(int number)
 	allocate();
 	if (number == SIGUSR2)
 		raise(SIGUSR1);
-	plain(3, allocate);
+	chain_plain(3, allocate);
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
 	(void)number, (void)info;
-	plain(1, allocate);
+	chain_plain(1, allocate);
 	((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 2; /* over the ud2 */
 }
 
@@ -502,7 +420,7 @@ static void interrupted(int flags)
 		unsigned before = interrupts;
 		setitimer(ITIMER_REAL, &soon, NULL);
 		while (interrupts == before)
-			saving(5, compute, 1, 2, 3, 4), plain(4, compute), variable(3, compute);
+			chain_saving(5, compute, 1, 2, 3, 4), chain_plain(4, compute), chain_variable(3, compute);
 	}
 }
 
@@ -549,12 +467,12 @@ static void *thread_main(void *unused)
 	jmp_buf back;
 	pthread_setspecific(key, malloc(10));
 	allocate();
-	plain(3, allocate);
+	chain_plain(3, allocate);
 	if (!setjmp(back)) {
-		saving(2, allocate, 1, 2, 3, 4);
+		chain_saving(2, allocate, 1, 2, 3, 4);
 		longjmp(back, 1);
 	}
-	framed(2, allocate);
+	chain_framed(2, allocate);
 	if (unused)
 		pthread_exit(NULL);
 	return unused;
@@ -596,12 +514,12 @@ static void threads(void)
 
 static void at_exit(void)
 {
-	plain(2, allocate);
+	chain_plain(2, allocate);
 }
 
 static __attribute__((constructor)) void before_main(void)
 {
-	plain(2, allocate);
+	chain_plain(2, allocate);
 }
 
 int main(int count, char **arguments)

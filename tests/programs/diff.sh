@@ -2,8 +2,6 @@
 # diff: `mtrace diff` on real recordings: the same program twice, a rebuilt one whose every offset moved, with names and
 # without, a running process against its baseline, a killed one; what cannot be compared is refused in one line.
 . "$(dirname "$0")/../lib/suite.sh"
-# expect NAME WANTED GOT
-expect() { [ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3'"; }
 diff_json() { bounded 60 "$mtrace" diff --json "$@" >"$work/diff.json" 2>"$work/err"; }
 # change FUNCTION: change, how it was joined, bytes and blocks, of the malloc row with that function in its stack
 change() {
@@ -18,7 +16,7 @@ adds_up() {
 		select(any(. != 0)) | "\($k.kind) does not add up: \(.)"' "$work/diff.json" 2>&1
 }
 total() { "$mtrace" report --json "$1" | jq '.processes[0].totals.live_bytes'; }
-wait_lines() { local i; for i in $(seq 400); do [ "$(cat "$2" 2>/dev/null | wc -l)" -ge "$1" ] && return 0; sleep 0.025; done; return 1; }
+has_lines() { [ "$(cat "$2" 2>/dev/null | wc -l)" -ge "$1" ]; }
 
 source=$tests/programs/victims/diff_app.c
 build() { gcc -std=gnu11 -O2 -g -fomit-frame-pointer -DVERSION="$1" "$source" -o "$2"; }
@@ -90,7 +88,7 @@ preload -- "$work/v2/app" "$work/ready" <"$work/fifo" &
 pid=$!
 background+=($pid)
 exec 7>"$work/fifo"
-wait_lines 1 "$work/ready" || fail "the service started"
+within 10 has_lines 1 "$work/ready" || fail "the service started"
 segment=$(segment_of $pid)
 "$mtrace" diff "$pid" >"$work/text" 2>"$work/err"
 expect "no baseline yet: status" 1 $?
@@ -101,7 +99,7 @@ expect "baseline: nothing on stdout" "" "$(cat "$work/text")"
 [ "$(find "$XDG_STATE_HOME/mtrace" -name "baseline.$pid.*.mtr" -perm 600 | wc -l)" = 1 ] && pass "kept in the state directory" ||
 	fail "kept in the state directory" "$(ls -l "$XDG_STATE_HOME/mtrace")"
 echo >&7
-wait_lines 2 "$work/ready"
+within 10 has_lines 2 "$work/ready"
 diff_json "$pid"
 expect "since the baseline" "grew id 6400 100" "$(change grows | grep -v same)"
 expect "the same process" true "$(query "$work/diff.json" '.elapsed_ns > 0')"
@@ -110,7 +108,7 @@ verdict "since the baseline, adds up" "$work/said"
 "$mtrace" diff "$pid" | grep -q "between .* of the same process" && pass "says how long" || fail "says how long"
 "$mtrace" baseline -o "$work/base.mtr" "$pid" 2>/dev/null
 echo >&7
-wait_lines 3 "$work/ready"
+within 10 has_lines 3 "$work/ready"
 diff_json "$work/base.mtr" "$pid"
 expect "against a file" "grew id 6400 100" "$(change grows | grep -v same)"
 diff_json "$work/base.mtr" "$segment"
@@ -123,7 +121,8 @@ for n in $(seq 20); do touch -d "2020-01-$((n + 10))" "$XDG_STATE_HOME/mtrace/ba
 preload -- sleep 100 &
 other=$!
 background+=($other)
-for n in $(seq 200); do "$mtrace" baseline $other 2>/dev/null && break; sleep 0.025; done
+keep_baseline() { "$mtrace" baseline "$1" 2>/dev/null; }
+within 10 keep_baseline $other
 expect "the newest sixteen are kept" 16 "$(find "$XDG_STATE_HOME/mtrace" -name 'baseline.*' | wc -l)"
 [ -n "$(find "$XDG_STATE_HOME/mtrace" -name "baseline.$other.*")" ] && pass "this one among them" || fail "this one among them"
 kill $other

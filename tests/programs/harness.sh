@@ -23,6 +23,27 @@ breach "stacks add up to live_bytes" 'first(.processes[0].stacks[] | select(.kin
 breach "stacks add up to alloc_blocks" '.processes[0].totals.alloc_blocks += 1'
 breach "alloc - freed bytes" '.processes[0].totals.freed_bytes += 1'
 
+# fails NAME CHECK…: this check of suite.sh says that it failed, once
+fails() {
+	local name=$1 said
+	shift
+	said=$(failed=0; "$@"; echo "$failed")
+	[ "${said##*$'\n'}" = 1 ] && pass "fails: $name" || fail "fails: $name" "$said"
+}
+fails "another value" expect x wanted got
+fails "no report to trust" trusted x "$work/none.mtr"
+traced "$work/rec.other" env true >"$work/out" 2>&1
+fails "a recording of something else" agrees x "$work/rec.other" "$work/truth"
+echo same >"$work/out"
+cp "$work/out" "$work/out.plain"
+fails "another status" like_untracked x 1 0
+fails "not the status wanted" like_untracked x 0 0 4
+echo other >"$work/out"
+fails "another output" like_untracked x 0 0
+within 1 false && fail "within ends" "it says that false succeeded" || pass "within ends"
+within 1 true && pass "within succeeds" || fail "within succeeds" ""
+agrees "an honest recording agrees" "$work/rec.mtr" "$work/truth" --end exit:7
+
 # ran STATUS LAST-LINE SUITE…: the runner's exit status and its last line
 ran() {
 	local want=$1 line=$2 got

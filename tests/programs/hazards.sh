@@ -101,16 +101,17 @@ got=$(query "$work/refused.json" '.processes[0] | "\(.by_kind.mmap.live_bytes) \
 [ "$got" = "16384 0" ] && [ "$(cat "$work/out")" = well ] && pass "what the system refused has not happened" ||
 	fail "what the system refused has not happened" "mapped, unknown frees: $got; $(cat "$work/out")"
 
+is_gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
 # poke NAME PYTHON: what is written where, while the host runs; regions[i] = (offset, used) of region i, f the file.
 poke() {
 	local name=$1 pid status
 	clear_segments
 	preload -- "$hazards" busy >"$work/out" 2>"$work/err" &
 	pid=$!
-	for _ in $(seq 100); do
-		[ -n "$(segment_of $pid)" ] && break
-		sleep 0.01
-	done
+	within 10 has_segment $pid
 	sleep 0.5
 	bounded 10 python3 - "$(segment_of $pid)" <<END
 import os, struct, sys, time
@@ -120,10 +121,7 @@ regions = [struct.unpack_from('<QQQQ', header, 184 + 40 * i) for i in range(16)]
 regions = [(r[0], r[3]) for r in regions]
 $2
 END
-	for _ in $(seq 60); do
-		kill -0 $pid 2>/dev/null || break
-		sleep 0.1
-	done
+	within 20 is_gone $pid
 	kill -KILL $pid 2>/dev/null
 	wait $pid
 	status=$?

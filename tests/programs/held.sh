@@ -24,10 +24,7 @@ begin() {
 	nowhere "$@" >"$work/out" 2>"$work/err" &
 	pid=$!
 	background+=($pid)
-	for _ in $(seq 500); do
-		[ -s "$work/truth" ] && break
-		sleep 0.01
-	done
+	within 10 test -s "$work/truth"
 	victim=$(pgrep -P $pid -x victim_truth || echo $pid)
 	background+=($victim)
 	sleep 0.2
@@ -46,16 +43,13 @@ kill -KILL $victim
 wait $pid
 status=$?
 json "$work/rec.mtr" "$work/report.json" >"$work/said" && [ $status = 137 ] &&
-	"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end killed >"$work/said"
+	compare_truth "$work/truth" "$work/report.json" --end killed >"$work/said"
 verdict "killed: the record is whole" "$work/said"
 
 begin "$mtrace" run -f -o "$work/rec.mtr" -- "$victims/victim_truth" "$work/truth" load 4 0 8
 kill -KILL $pid
 wait $pid 2>/dev/null
-for _ in $(seq 1000); do
-	[ -s "$work/rec.mtr" ] && break
-	sleep 0.01
-done
+within 10 test -s "$work/rec.mtr"
 kill -KILL $victim
 json "$work/rec.mtr" "$work/report.json" >"$work/said"
 [ "$(query "$work/report.json" '.processes[0].pid')" = $victim ] && pass "mtrace run was killed: saved" ||
@@ -69,7 +63,7 @@ json "$work/rec.mtr" "$work/report.json" >"$work/said"
 images=$(query "$work/report.json" '[.processes[0], (.processes[] | select(.image == 0 and .end.reason == "exec"))] | map(.image) | "\(.)"')
 [ $status = 7 ] && [ "$images" = '[1,0]' ] && pass "images and many forks" ||
 	fail "images and many forks" "status $status, images $images: $(head -c 300 "$work/err" "$work/said")"
-"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end exit >"$work/said"
+compare_truth "$work/truth" "$work/report.json" --end exit >"$work/said"
 verdict "the image after them is whole" "$work/said"
 
 begin env LD_PRELOAD="$shim" "$victims/victim_truth" "$work/truth" load 4 0 9

@@ -65,10 +65,7 @@ hurt() {
 	rm -f "$work/truth"
 	preload -- "$victims/victim_truth" "$work/truth" exit 8 200000 >"$work/out" 2>"$work/err" &
 	pid=$!
-	for _ in $(seq 100); do
-		[ -n "$(segment_of $pid)" ] && break
-		sleep 0.01
-	done
+	within 10 has_segment $pid
 	sleep 0.1
 	eval "$how" "$(segment_of $pid)"
 	wait $pid

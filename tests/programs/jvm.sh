@@ -9,8 +9,7 @@ MTRACE_OPTIONS="dir=$segments" bounded 200 "$mtrace" run -f -o "$work/javac.mtr"
 	>"$work/out" 2>"$work/err"
 status=$?
 [ $status = 0 ] && [ -s "$work/classes/Load.class" ] && pass "javac" || fail "javac" "status $status: $(tail -c 300 "$work/err")"
-json "$work/javac.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-verdict "javac: trust box" "$work/said"
+trusted "javac: trust box" "$work/javac.mtr"
 
 for collector in G1 Parallel Serial; do
 	java=(java "-XX:+Use${collector}GC" -Xmx200m -cp "$work/classes" Load "$rounds")
@@ -18,10 +17,8 @@ for collector in G1 Parallel Serial; do
 	plain=$?
 	MTRACE_OPTIONS="dir=$segments" bounded 200 "$mtrace" run -f -o "$work/rec.mtr" -- "${java[@]}" >"$work/out" 2>"$work/err"
 	status=$?
-	[ $status = $plain ] && [ $plain = 5 ] && cmp -s "$work/out" "$work/out.plain" && pass "$collector: output and exit status" ||
-		fail "$collector: output and exit status" "$status, untracked $plain: $(tail -c 300 "$work/err")"
-	json "$work/rec.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-	verdict "$collector: trust box" "$work/said"
+	like_untracked "$collector: output and exit status" $status $plain 5
+	trusted "$collector: trust box" "$work/rec.mtr"
 done
 
 # 100 direct buffers of 64 KiB are held at the end: they have to be somewhere.

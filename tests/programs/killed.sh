@@ -7,12 +7,8 @@ RANDOM=${SEED:-$$}
 echo "seed $RANDOM" >"$work/seed"
 good=0
 
-wait_for_work() {
-	local n
-	for n in $(seq 200); do
-		[ -s "$work/truth" ] && [ -n "$(segment_of "$1")" ] && return
-		sleep 0.01
-	done
+is_at_work() {
+	[ -s "$work/truth" ] && has_segment "$1"
 }
 
 for n in $(seq "$kills"); do
@@ -23,7 +19,7 @@ for n in $(seq "$kills"); do
 	preload -- "$victims/$victim" "$work/truth" load 8 0 "$n" >"$work/out" 2>&1 &
 	pid=$!
 	background+=($pid)
-	wait_for_work $pid
+	within 10 is_at_work $pid
 	sleep "0.$(printf %03d $((RANDOM % 300)))"
 	kill -KILL $pid
 	wait $pid 2>/dev/null
@@ -33,7 +29,7 @@ for n in $(seq "$kills"); do
 		segment=$work/copy
 	fi
 	if json "$segment" "$work/report.json" >"$work/said" &&
-		"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end killed >"$work/said"; then
+		compare_truth "$work/truth" "$work/report.json" --end killed >"$work/said"; then
 		good=$((good + 1))
 	else
 		fail "kill $n" "$(head -c 1000 "$work/said")"
@@ -48,18 +44,13 @@ for n in 1 2 3 4 5; do
 	traced "$work/rec.mtr" "$victims/victim_truth" "$work/truth" load >"$work/out" 2>"$work/err" &
 	runner=$!
 	background+=($runner)
-	for _ in $(seq 200); do
-		[ -s "$work/truth" ] && break
-		sleep 0.01
-	done
+	within 10 test -s "$work/truth"
 	sleep 0.2
 	pid=$(od -An -tu4 -j8 -N4 "$work/truth" | tr -d ' ')
 	kill -KILL "$pid"
 	wait $runner 2>/dev/null
 	status=$?
 	[ $status = 137 ] || fail "mtrace run of a killed victim: status" "$status"
-	json "$work/rec.mtr" "$work/report.json" >"$work/said" &&
-		"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end killed >"$work/said"
-	verdict "killed under mtrace run ($n)" "$work/said"
+	agrees "killed under mtrace run ($n)" "$work/rec.mtr" "$work/truth" --end killed
 done 2>/dev/null
 suite_end

@@ -2,7 +2,6 @@
 # kinds: the other victims that know their own truth: mapped regions, threads, pools, plugins that are unloaded,
 # signal handlers, forked children.
 . "$(dirname "$0")/../lib/suite.sh"
-compare() { "$tests/programs/truth.py" "$@"; }
 
 # both NAME VICTIM ARGUMENTS -- OPTIONS: once recorded, once preloaded; ARGUMENTS follow the truth file.
 both() {
@@ -16,13 +15,11 @@ both() {
 	traced "$work/rec.mtr" "$victims/$victim" "$work/truth" "${arguments[@]}" >"$work/out" 2>"$work/err"
 	status=$?
 	[ $status = 7 ] || [ $status = 137 ] || fail "$name: exit status" "$status: $(tail -c 300 "$work/err")"
-	json "$work/rec.mtr" "$work/report.json" >"$work/said" && compare "$work/truth" "$work/report.json" "$@" >"$work/said"
-	verdict "$name, recorded" "$work/said"
+	agrees "$name, recorded" "$work/rec.mtr" "$work/truth" "$@"
 	rm -f "$work/rec.mtr"
 	preload -- "$victims/$victim" "$work/truth" "${arguments[@]}" >"$work/out" 2>"$work/err" &
 	wait $! 2>/dev/null
-	json "$(segment_of $!)" "$work/report.json" >"$work/said" && compare "$work/truth" "$work/report.json" "$@" >"$work/said"
-	verdict "$name, preloaded" "$work/said"
+	agrees "$name, preloaded" "$(segment_of $!)" "$work/truth" "$@"
 }
 
 both "mapped regions, exit" victim_mmap exit -- --bytes-only --stacks 8 --end exit:7
@@ -63,9 +60,9 @@ forked() {
 
 family() {
 	local children=$1 inherited=$2 n
-	compare "$work/fork.0" "$work/report.json" --end exit:0 --inherited 0 || echo "(the parent)"
+	compare_truth "$work/fork.0" "$work/report.json" --end exit:0 --inherited 0 || echo "(the parent)"
 	for n in $(seq 1 "$children"); do
-		compare "$work/fork.$n" "$work/report.json" --inherited "$inherited" --stacks 3 || echo "(child $n)"
+		compare_truth "$work/fork.$n" "$work/report.json" --inherited "$inherited" --stacks 3 || echo "(child $n)"
 	done
 }
 

@@ -11,7 +11,7 @@ followed() {
 	traced "$work/rec.mtr" "$@" >"$work/out" 2>"$work/err"
 	[ $? = 7 ] || fail "$name: exit status" "$(tail -c 300 "$work/err")"
 	json "$work/rec.mtr" "$work/report.json" >"$work/said" &&
-		"$tests/programs/truth.py" "$work/truth" "$work/report.json" --end exit:7 --stacks 300 >"$work/said"
+		compare_truth "$work/truth" "$work/report.json" --end exit:7 --stacks 300 >"$work/said"
 	[ "$(query "$work/report.json" '.processes[0].exe | split("/") | last')" = victim_truth ] ||
 		echo "processes[0] is $(query "$work/report.json" '.processes[0].exe')" >>"$work/said"
 	verdict "$name" "$work/said"
@@ -29,8 +29,7 @@ transparent() {
 	plain=${PIPESTATUS[1]}
 	printf 'one\ntwo\n' | (cd /usr && traced "$work/rec.mtr" "$@") >"$work/out" 2>"$work/err"
 	status=${PIPESTATUS[1]}
-	[ "$status" = "$plain" ] && cmp -s "$work/out" "$work/out.plain" && pass "$name" ||
-		fail "$name" "status $status, untracked $plain: $(diff "$work/out" "$work/out.plain" | head -5; tail -c 200 "$work/err")"
+	like_untracked "$name" "$status" "$plain"
 }
 transparent "stdin and stdout" sort -r
 transparent "working directory" pwd -P

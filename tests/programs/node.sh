@@ -23,8 +23,6 @@ bounded 60 node "$work/script.js" >"$work/out.plain" 2>"$work/err.plain"
 plain=$?
 MTRACE_OPTIONS="dir=$segments" bounded 120 "$mtrace" run -f -o "$work/rec.mtr" -- node "$work/script.js" >"$work/out" 2>"$work/err"
 status=$?
-[ $status = $plain ] && [ $plain = 4 ] && cmp -s "$work/out" "$work/out.plain" && pass "output and exit status" ||
-	fail "output and exit status" "$status, untracked $plain: $(tail -c 300 "$work/err")"
-json "$work/rec.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-verdict "trust box" "$work/said"
+like_untracked "output and exit status" $status $plain 4
+trusted "trust box" "$work/rec.mtr"
 suite_end

@@ -46,10 +46,10 @@ plant
 load && pass "redis-benchmark ends well" || fail "redis-benchmark" "$(tail -c 300 "$work/bench")"
 check_planted "under load"
 cli bgsave >/dev/null
-for _ in $(seq 200); do
-	[ "$(cli info persistence | tr -d '\r' | sed -n 's/^rdb_bgsave_in_progress://p')" = 0 ] && break
-	sleep 0.05
-done
+has_saved() {
+	[ "$(cli info persistence | tr -d '\r' | sed -n 's/^rdb_bgsave_in_progress://p')" = 0 ]
+}
+within 10 has_saved
 cli info persistence | grep -q 'rdb_last_bgsave_status:ok' && bounded 30 redis-check-rdb "$work/dump.rdb" >"$work/said" 2>&1 &&
 	pass "BGSAVE by a forked child" || fail "BGSAVE" "$(tail -3 "$work/said")"
 rm -f "$work/dump.rdb"
@@ -65,8 +65,7 @@ cli shutdown nosave
 wait $runner
 status=$?
 [ $status = 0 ] && pass "exit status" || fail "exit status" "$status: $(tail -c 300 "$work/err")"
-json "$work/rec.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-verdict "trust box" "$work/said"
+trusted "trust box" "$work/rec.mtr"
 query "$work/report.json" '[.processes[0].stacks[].frames[].function] | unique | .[]' >"$work/functions"
 for f in createStringObject aeMain main; do
 	grep -qx "$f" "$work/functions" && pass "stacks name $f" || fail "stacks name $f" "no such function in the report"

@@ -9,8 +9,7 @@ bench traced "$work/rec.mtr"
 status=$?
 [ $status = 0 ] && grep -q '^fillrandom ' "$work/out" && grep -q '^readrandom ' "$work/out" && pass "db_bench" ||
 	fail "db_bench" "status $status: $(tail -c 400 "$work/err")"
-json "$work/rec.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-verdict "trust box" "$work/said"
+trusted "trust box" "$work/rec.mtr"
 query "$work/report.json" '[.processes[0].stacks[].frames[].function // "" | select(startswith("rocksdb::"))] | length > 100' |
 	grep -qx true && pass "C++ names" || fail "C++ names" "no rocksdb:: functions"
 rm -rf "$work/db"

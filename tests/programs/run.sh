@@ -4,10 +4,8 @@
 . "$(dirname "$0")/../lib/suite.sh"
 export MTRACE_OPTIONS="dir=$segments"
 run() { bounded 60 "$mtrace" run -q -f -o "$work/rec.mtr" "$@"; }
-# expect NAME WANTED GOT
-expect() { [ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3'"; }
 # wait_for FILE: until it is there and not empty, 10 s at most
-wait_for() { local i; for i in $(seq 200); do [ -s "$1" ] && return 0; sleep 0.05; done; return 1; }
+wait_for() { within 10 test -s "$1"; }
 # plainly CMD…: with default signal dispositions (what bash starts in the background ignores SIGINT and SIGQUIT)
 plainly() { exec env --default-signal=INT,QUIT "$@"; }
 
@@ -117,9 +115,9 @@ SCRIPT
 (plainly setsid "$mtrace" run -q -f -o "$work/rec.mtr" -- bash "$work/trap.sh" "$work/trap") &
 runner=$!
 wait_for "$work/trap.ready"
-# arrives SIGNAL: its handler has run; two that are pending together run in the order of their numbers
-arrives() { local i; for i in $(seq 200); do grep -qx "$1" "$work/trap.got" 2>/dev/null && return 0; sleep 0.05; done; return 1; }
-for signal in HUP INT USR1 USR2 WINCH ALRM URG TERM; do kill -$signal $runner; arrives $signal; done
+# arrived SIGNAL: its handler has run; two that are pending together run in the order of their numbers
+arrived() { grep -qx "$1" "$work/trap.got" 2>/dev/null; }
+for signal in HUP INT USR1 USR2 WINCH ALRM URG TERM; do kill -$signal $runner; within 10 arrived $signal; done
 wait $runner
 expect "a handler's exit status after SIGTERM" 42 $?
 expect "signals to us alone are passed on, once each" "HUP INT USR1 USR2 WINCH ALRM URG TERM" "$(tr '\n' ' ' <"$work/trap.got" | sed 's/ $//')"
@@ -135,7 +133,7 @@ mkfifo "$work/trap.fifo"
 (plainly setsid "$mtrace" run -q -f -o "$work/rec.mtr" -- bash "$work/trap.sh" "$work/trap") &
 runner=$!
 wait_for "$work/trap.ready"
-for signal in HUP INT USR1 TERM; do kill -$signal -- -$runner; arrives $signal; sleep 0.1; done
+for signal in HUP INT USR1 TERM; do kill -$signal -- -$runner; within 10 arrived $signal; sleep 0.1; done
 wait $runner
 expect "status after a signal to the process group" 43 $?
 expect "signals to the process group arrive once" "HUP INT USR1 TERM" "$(tr '\n' ' ' <"$work/trap.got" | sed 's/ $//')"

@@ -55,10 +55,7 @@ left "a million and more in one thread" exit:0 "$victims/victim_spin" wild
 
 # What runs has a ledger, traced or not.
 in_background preload -- sleep 100
-for _ in $(seq 200); do
-	[ -n "$(segment_of $!)" ] && break
-	sleep 0.02
-done
+within 10 has_segment $!
 document "it runs" 0 $! --mode exact --end running:0
 [ "$(query "$work/report.json" '.processes[0].ledger.rss_bytes > 0')" = true ] && pass "its ledger" || fail "its ledger" "empty"
 document "not prepared" 0 $$ --mode outside --end running:0

@@ -24,10 +24,8 @@ same() {
 	rm -f "$work/t.db"
 	traced "$work/rec.mtr" "$@" <"$work/input" >"$work/out" 2>"$work/err"
 	status=$?
-	[ $status = $plain ] && cmp -s "$work/out" "$work/out.plain" && pass "$name: output and exit status" ||
-		fail "$name: output and exit status" "$status, untracked $plain; $(tail -c 300 "$work/err")"
-	json "$work/rec.mtr" "$work/report.json" >"$work/said" && trust_of "$work/report.json" >"$work/said"
-	verdict "$name: trust box" "$work/said"
+	like_untracked "$name: output and exit status" $status $plain
+	trusted "$name: trust box" "$work/rec.mtr"
 }
 
 echo 'select 1;' >"$work/input"

@@ -10,8 +10,6 @@ names() {
 	json "$1" "$work/report.json" >"$work/said" && query "$work/report.json" \
 		"[.processes[0].stacks[0].frames[:$2][] | (if .function == \"\" then (.module | split(\"/\") | last) + \"+\" else .function end) + \" \" + (.file | split(\"/\") | last // \"\") + \":\" + (.line | tostring)] | join(\", \")"
 }
-# expect NAME WANTED GOT
-expect() { [ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3'"; }
 
 cat >keeper.c <<'END'
 #include <stdlib.h>
@@ -155,18 +153,18 @@ int main(int count, char **arguments)
 END
 gcc -g -O1 -fPIC -shared -Wl,--build-id=sha1 unpacked.c -o whole.so
 gcc -g -O1 loads.c -o loads -ldl
+has_copy() {
+	[ -n "$(find "$1" -path '*/files/*' -size +0 2>/dev/null | head -1)" ]
+}
 # unpacked NAME FRAMES AS…: under mtrace run, as that user; the library's frames are FRAMES
 unpacked() {
-	local name=$1 frames=$2 home=$work/home.$1 i
+	local name=$1 frames=$2 home=$work/home.$1
 	shift 2
 	mkdir -p "$home" bin && chmod 777 "$home" && cp "$mtrace" "$shim" loads bin/ && cp whole.so "$home/unpacked.so"
 	rm -rf "$home/.cache" "$home/seen"
 	bounded 60 "$@" env HOME="$home" XDG_CACHE_HOME="$home/.cache" XDG_STATE_HOME="$home/.state" MTRACE_OPTIONS="dir=$segments" \
 		"$work/bin/mtrace" run -q -f -o "$home/rec.mtr" -- "$work/bin/loads" "$home/unpacked.so" "$home/seen" >"$home/out" 2>err &
-	for i in $(seq 200); do
-		[ -n "$(find "$home/.cache" -path '*/files/*' -size +0 2>/dev/null | head -1)" ] && break
-		sleep 0.05
-	done
+	within 10 has_copy "$home/.cache"
 	touch "$home/seen"
 	wait $!
 	names "$home/rec.mtr" 2 >got

@@ -2,7 +2,6 @@
 # truth: a victim that knows its own blocks, against our record of it, to the byte per call path, for every ending;
 # recorded by `mtrace run`, and left in the segment by a plain preload that nobody read. See victims/truth.h.
 . "$(dirname "$0")/../lib/suite.sh"
-compare() { "$tests/programs/truth.py" "$@"; }
 
 # ENDING | exit status | as mtrace run saw it | as the dead segment says it
 endings="
@@ -21,8 +20,7 @@ kill         137 killed    killed"
 check() {
 	local name=$1 target=$2 truth=$3 end=$4
 	shift 4
-	json "$target" "$work/report.json" >"$work/said" && compare "$truth" "$work/report.json" --end "$end" "$@" >"$work/said"
-	verdict "$name" "$work/said"
+	agrees "$name" "$target" "$truth" --end "$end" "$@"
 	rm -f "$target"
 }
 
@@ -73,13 +71,13 @@ check "a sparse copy of a dead segment" "$work/copy" "$work/truth" killed --stac
 # The comparison itself must be able to fail.
 traced "$work/rec.mtr" "$victims/victim_truth" "$work/truth" exit >/dev/null 2>&1
 json "$work/rec.mtr" "$work/report.json"
-if compare "$work/truth" "$work/report.json" --mutate >"$work/said"; then
+if compare_truth "$work/truth" "$work/report.json" --mutate >"$work/said"; then
 	fail "a truth that is off by one byte is noticed" "it is not"
 else
 	pass "a truth that is off by one byte is noticed"
 fi
 jq '.processes[0].totals.live_blocks += 1' "$work/report.json" >"$work/changed.json"
-if compare "$work/truth" "$work/changed.json" >/dev/null; then
+if compare_truth "$work/truth" "$work/changed.json" >/dev/null; then
 	fail "totals that are off by one block are noticed" "they are not"
 else
 	pass "totals that are off by one block are noticed"

@@ -101,20 +101,11 @@ TRUTH_FUNCTION struct truth_block truth_huge(uint32_t path, uint64_t bytes)
 /* ---- load: threads that work on each other's blocks ---------------------------------------------------------- */
 
 enum { SLOTS = 1024 };
-static struct slot {
-	int lock;
-	struct truth_block block;
-} slots[SLOTS];
+static struct truth_slot slots[SLOTS];
 
 static struct truth_block exchange(uint32_t index, struct truth_block block)
 {
-	struct slot *slot = &slots[index % SLOTS];
-	while (__atomic_exchange_n(&slot->lock, 1, __ATOMIC_ACQUIRE))
-		sched_yield();
-	struct truth_block old = slot->block;
-	slot->block = block;
-	__atomic_store_n(&slot->lock, 0, __ATOMIC_RELEASE);
-	return old;
+	return truth_swap(&slots[index % SLOTS], block);
 }
 
 static int realloc_share = 4; /* one event in so many */
@@ -756,6 +747,7 @@ TRUTH_FUNCTION void truth_main(void)
 	truth_stay();
 }
 
+/* Not truth_end_process: it would be a frame of the paths of at_exit and fini. */
 static void end_by(const char *how)
 {
 	ending = how;

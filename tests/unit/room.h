@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "guard.h"
+#include "run.h"
 #include "segment.h"
 
 static struct owner_page room_page;
@@ -52,15 +53,6 @@ static inline uint64_t room_random(uint64_t *state)
 	*state ^= *state << 13;
 	*state ^= *state >> 7;
 	return *state ^= *state << 17;
-}
-
-static inline int room_run(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }
 
 #endif

@@ -397,5 +397,5 @@ static Suite *counts_suite(void)
 
 int main(void)
 {
-	return room_run(counts_suite());
+	return run_suite(counts_suite());
 }

@@ -76,5 +76,5 @@ int main(void)
 	tcase_add_test(tests, digits);
 	tcase_add_test(tests, environment);
 	suite_add_tcase(suite, tests);
-	return room_run(suite);
+	return run_suite(suite);
 }

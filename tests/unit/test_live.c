@@ -316,5 +316,5 @@ int main(void)
 	tcase_add_checked_fixture(small, setup_small, NULL);
 	tcase_add_test(small, full_is_said_and_the_rest_goes_on);
 	suite_add_tcase(suite, small);
-	return room_run(suite);
+	return run_suite(suite);
 }

@@ -62,5 +62,5 @@ int main(void)
 	tcase_add_test(tests, in_what_the_caller_is_linked_with);
 	tcase_add_test(tests, the_default_version);
 	suite_add_tcase(suite, tests);
-	return room_run(suite);
+	return run_suite(suite);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "plat.h"
+#include "run.h"
 
 /* ---- what the dynamic linker says ---- */
 
@@ -266,9 +267,5 @@ static Suite *objects_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(objects_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(objects_suite());
 }

@@ -102,5 +102,5 @@ int main(void)
 	tcase_add_test(plain, globs);
 	tcase_add_test(plain, random_text_does_no_harm);
 	suite_add_tcase(suite, plain);
-	return room_run(suite);
+	return run_suite(suite);
 }

@@ -186,5 +186,5 @@ int main(void)
 	tcase_add_test(plain, few_ranges_take_little);
 	tcase_add_test(plain, full_is_counted);
 	suite_add_tcase(suite, plain);
-	return room_run(suite);
+	return run_suite(suite);
 }

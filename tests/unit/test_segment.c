@@ -33,15 +33,21 @@ static enum segment_error create(uint64_t cap)
 	return segment_create(&(struct segment_request){.dir = dir, .cap_bytes = cap});
 }
 
+/* The number that a command prints; %s in it is the directory. */
+static unsigned number_of(const char *format)
+{
+	unsigned number = 0;
+	char command[160];
+	snprintf(command, sizeof command, format, dir);
+	FILE *pipe = popen(command, "r");
+	ck_assert_int_eq(fscanf(pipe, "%u", &number), 1);
+	pclose(pipe);
+	return number;
+}
+
 static unsigned files(void)
 {
-	unsigned count = 0;
-	char command[128];
-	snprintf(command, sizeof command, "ls '%s' | wc -l", dir);
-	FILE *pipe = popen(command, "r");
-	ck_assert_int_eq(fscanf(pipe, "%u", &count), 1);
-	pclose(pipe);
-	return count;
+	return number_of("ls '%s' | wc -l");
 }
 
 /* What a forked process sees; its exit status is the number of the check that failed. */
@@ -90,13 +96,7 @@ START_TEST(the_lock_lasts_as_long_as_the_process)
 	ck_assert(is_locked());
 	ck_assert(segment_is_alive(dir, (uint32_t)getpid()));
 	ck_assert_int_eq(in_child(make_and_leave), 0);
-	unsigned dead = 0;
-	char command[160];
-	snprintf(command, sizeof command, "for f in '%s'/*; do flock -s -n $f true && echo dead; done | grep -c dead", dir);
-	FILE *pipe = popen(command, "r");
-	ck_assert_int_eq(fscanf(pipe, "%u", &dead), 1);
-	pclose(pipe);
-	ck_assert_uint_eq(dead, 1);
+	ck_assert_uint_eq(number_of("for f in '%s'/*; do flock -s -n $f true && echo dead; done | grep -c dead"), 1);
 }
 END_TEST
 
@@ -560,5 +560,5 @@ int main(void)
 	tcase_add_test(plain, old_segments_are_pruned);
 	tcase_add_test(plain, the_end_is_noted_once);
 	suite_add_tcase(suite, plain);
-	return room_run(suite);
+	return run_suite(suite);
 }

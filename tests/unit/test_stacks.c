@@ -136,5 +136,5 @@ int main(void)
 	tcase_add_checked_fixture(small, setup_small, NULL);
 	tcase_add_test(small, full_gives_no_id_and_keeps_the_old_ones);
 	suite_add_tcase(suite, small);
-	return room_run(suite);
+	return run_suite(suite);
 }

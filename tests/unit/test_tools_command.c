@@ -16,6 +16,7 @@
 #include "fake_segment.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "run.h"
 
 /* ---- options ---- */
 
@@ -302,9 +303,5 @@ int main(void)
 	tcase_add_test(target, a_pid_is_found_by_its_mapping);
 	suite_add_tcase(s, line);
 	suite_add_tcase(s, target);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -13,6 +13,7 @@
 #include "fake_segment.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "run.h"
 
 enum { STRAY = 5, OTHER = MTRACE_FIRST_TALLY, FOLDED, UNNAMED };
 enum { STAGES = 10 };
@@ -115,9 +116,5 @@ int main(void)
 	tcase_add_checked_fixture(reads, setup, teardown);
 	tcase_add_loop_test(reads, a_fold_that_stopped_is_read, 0, STAGES);
 	suite_add_tcase(s, reads);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

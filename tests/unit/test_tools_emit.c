@@ -13,7 +13,9 @@
 #include "emit/emit.h"
 #include "emit/emit_text.h"
 #include "fake_report.h"
+#include "golden.h"
 #include "model/profile.h"
+#include "run.h"
 
 typedef int emitter(const struct profile *, const struct emit_options *, FILE *);
 
@@ -28,53 +30,10 @@ static char *emitted(emitter *emit, const struct profile *p, struct emit_options
 	return text;
 }
 
-static char *load(const char *path)
-{
-	FILE *in = fopen(path, "r");
-	ck_assert_msg(in != NULL, "%s is missing: UPDATE=1 writes it (run from the repository's top)", path);
-	char *text = calloc(1, 1 << 20);
-	ck_assert_uint_lt(fread(text, 1, (1 << 20) - 1, in), (1 << 20) - 1);
-	fclose(in);
-	return text;
-}
-
-static void store(const char *path, const char *text)
-{
-	FILE *out = fopen(path, "w");
-	ck_assert_ptr_nonnull(out);
-	fputs(text, out);
-	fclose(out);
-}
-
-/* Goldens hold for every version: the number becomes an "x". */
-static void hide_version(char *text)
-{
-	static const char field[] = "\"version\":\"";
-	char *at = strstr(text, field);
-	if (!at)
-		return;
-	at += strlen(field);
-	char *end = strchr(at, '"');
-	*at = 'x';
-	memmove(at + 1, end, strlen(end) + 1);
-}
-
 static void golden(const char *name, emitter *emit, struct profile *p, struct emit_options o)
 {
-	char path[128];
-	snprintf(path, sizeof path, "tests/golden/%s", name);
 	char *text = emitted(emit, p, o);
-	hide_version(text);
-	if (getenv("UPDATE"))
-		store(path, text);
-	char *wanted = load(path);
-	if (strcmp(text, wanted) != 0) {
-		char got[160];
-		snprintf(got, sizeof got, "/tmp/mtrace-golden-%d-%s", (int)getpid(), name);
-		store(got, text);
-		ck_abort_msg("%s differs from %s; if that is right, UPDATE=1 rewrites it", path, got);
-	}
-	free(wanted);
+	golden_same(name, text);
 	free(text);
 	profile_free(p);
 }
@@ -352,9 +311,5 @@ int main(void)
 	tcase_add_test(t, text_has_no_control_characters);
 	tcase_add_test(t, numbers_read_well);
 	suite_add_tcase(s, t);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -15,6 +15,7 @@
 #include "model/profile.h"
 #include "model/verdict.h"
 #include "read/read.h"
+#include "run.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { TIMES = 1 };
@@ -156,9 +157,5 @@ int main(void)
 	tcase_set_timeout(tests, 300);
 	tcase_add_loop_test(tests, told_right_every_time, 0, sizeof kinds / sizeof kinds[0]);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "run.h"
 #include "symbols/files.h"
 #include "symbols/image.h"
 
@@ -124,9 +125,5 @@ int main(void)
 	tcase_add_test(c, a_deleted_library_is_made_again);
 	tcase_add_test(c, what_is_no_library_is_refused);
 	suite_add_tcase(suite, c);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -21,6 +21,7 @@
 #include "model/profile.h"
 #include "read/mappings.h"
 #include "read/read.h"
+#include "run.h"
 
 #define MIB (1ull << 20)
 #define WORKERS 3
@@ -284,9 +285,5 @@ int main(void)
 	tcase_add_test(cases, another_users_process);
 	tcase_add_test(cases, it_may_end_while_being_read);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/profile.h"
+#include "run.h"
 
 static struct profile *p;
 static struct profile_process *q;
@@ -234,9 +235,5 @@ int main(void)
 	tcase_add_test(t, the_site_is_the_first_frame_that_is_the_users);
 	tcase_add_test(t, every_kind_and_marker_has_a_name);
 	suite_add_tcase(s, t);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -19,6 +19,7 @@
 #include "model/profile.h"
 #include "read/read.h"
 #include "read/recording.h"
+#include "run.h"
 
 static char directory[64];
 static char path[96];
@@ -675,8 +676,6 @@ int main(void)
 {
 	Suite *suite = suite_create("recording");
 	TCase *whole = tcase_create("whole"), *damaged = tcase_create("damaged"), *versions = tcase_create("versions");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	if (getenv("MTRACE_SEED"))
 		seed = strtoull(getenv("MTRACE_SEED"), NULL, 0);
@@ -702,8 +701,5 @@ int main(void)
 		tcase_set_timeout(*t, 120);
 		suite_add_tcase(suite, *t);
 	}
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "model/redact.h"
+#include "run.h"
 
 #define ARGS 8
 #define ARG_BYTES 512
@@ -205,10 +206,6 @@ int main(void)
 	tcase_add_test(cases, no_string_grows_and_a_second_pass_changes_nothing);
 	tcase_add_test(cases, named_secrets_never_show);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
 	printf("seed %u (MTRACE_SEED)\n", seed_of());
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -17,6 +17,7 @@
 #include "fake_segment.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "run.h"
 
 static struct fake_segment *f;
 static struct profile *p;
@@ -772,9 +773,5 @@ int main(void)
 	if (given && strtoull(given, NULL, 0) != 0)
 		seed = strtoull(given, NULL, 0);
 	printf("seed %llu\n", (unsigned long long)seed);
-	SRunner *runner = srunner_create(suite());
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite());
 }

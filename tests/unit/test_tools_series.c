@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "model/series.h"
+#include "run.h"
 
 #define NEAR 1e-9
 #define POINTS(...) (sizeof((double[]){__VA_ARGS__}) / sizeof(double))
@@ -319,9 +320,5 @@ int main(void)
 	tcase_add_test(tests, steps_take_neighbouring_rises_together);
 	tcase_add_test(tests, falls_have_a_period);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

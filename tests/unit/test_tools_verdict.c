@@ -11,8 +11,10 @@
 
 #include "emit/verdict_text.h"
 #include "fake_series.h"
+#include "golden.h"
 #include "model/series.h"
 #include "model/verdict.h"
+#include "run.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { SEEDS = 150 }; /* for what sanitizers find; the figures are the other build's */
@@ -343,19 +345,8 @@ static char *words(void)
 
 START_TEST(golden_words)
 {
-	static const char path[] = "tests/golden/verdicts.txt";
-	char *text = words(), *wanted = calloc(1, 1 << 16);
-	FILE *file = getenv("UPDATE") ? fopen(path, "w") : NULL;
-	if (file) {
-		fputs(text, file);
-		fclose(file);
-	}
-	file = fopen(path, "r");
-	ck_assert_msg(file != NULL, "%s is missing: UPDATE=1 writes it (run from the repository's top)", path);
-	ck_assert_uint_lt(fread(wanted, 1, (1 << 16) - 1, file), (1 << 16) - 1);
-	fclose(file);
-	ck_assert_msg(strcmp(text, wanted) == 0, "%s differs; if this is right, UPDATE=1 rewrites it:\n%s", path, text);
-	free(wanted);
+	char *text = words();
+	golden_same("verdicts.txt", text);
 	free(text);
 }
 END_TEST
@@ -400,9 +391,5 @@ int main(void)
 	tcase_add_test(hand, the_manual_has_every_reason);
 	suite_add_tcase(suite, hand);
 	suite_add_tcase(suite, many);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -29,26 +29,26 @@ static NOINLINE void raise_here(void)
 	KEEP_FRAME();
 }
 
-START_TEST(signals_raised)
+static void raise_many(int flags)
 {
-	handle(SIGUSR1, 0);
+	handle(SIGUSR1, flags);
 	for (int i = 0; i < 500; i++)
 		mixed(i % 20, raise_here);
 	ck_assert_int_eq(handled, 500);
 	oracle_expect_whole(10);
 	oracle_expect(500);
 }
+
+START_TEST(signals_raised)
+{
+	raise_many(0);
+}
 END_TEST
 
 START_TEST(signals_on_alternate_stacks)
 {
 	use_alternate_stack();
-	handle(SIGUSR1, SA_ONSTACK);
-	for (int i = 0; i < 500; i++)
-		mixed(i % 20, raise_here);
-	ck_assert_int_eq(handled, 500);
-	oracle_expect_whole(10);
-	oracle_expect(500);
+	raise_many(SA_ONSTACK);
 }
 END_TEST
 

@@ -37,18 +37,6 @@ START_TEST(fibers)
 }
 END_TEST
 
-/* CFA in a register that the fast walk does not follow, and a stack that lies anywhere. */
-void call_on_stack(void *top, action then);
-__asm__(".text\n.type call_on_stack, @function\ncall_on_stack:\n"
-        ".cfi_startproc\n"
-        "pushq %r13\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %r13, 0\n"
-        "movq %rsp, %r13\n.cfi_def_cfa_register %r13\n"
-        "movq %rdi, %rsp\n"
-        "call *%rsi\n"
-        "movq %r13, %rsp\n.cfi_def_cfa_register %rsp\n"
-        "popq %r13\n.cfi_adjust_cfa_offset -8\n.cfi_restore %r13\n"
-        "ret\n.cfi_endproc\n.size call_on_stack, .-call_on_stack\n");
-
 static char *switch_top;
 static int switches_left;
 

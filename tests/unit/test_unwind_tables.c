@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "plat.h"
+#include "run.h"
 #include "unwind/cfi.h"
 #include "unwind/expression.h"
 
@@ -889,9 +890,5 @@ static Suite *tables_suite(void)
 
 int main(void)
 {
-	SRunner *runner = srunner_create(tables_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(tables_suite());
 }

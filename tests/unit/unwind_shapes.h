@@ -5,18 +5,13 @@
 #ifndef UNWIND_SHAPES_H
 #define UNWIND_SHAPES_H
 
+#include "../lib/frames.h"
+#include "run.h"
 #include "unwind_oracle.h"
 
 #include <dlfcn.h>
 #include <signal.h>
 #include <unistd.h>
-
-#pragma GCC diagnostic ignored "-Wunused-function" /* no suite uses all of it */
-
-#define NOINLINE __attribute__((noinline, noclone))
-#define KEEP_FRAME() __asm__ volatile("" ::: "memory")
-
-typedef void (*action)(void);
 
 static uint64_t seed = 0x2545f4914f6cdd1du;
 
@@ -28,88 +23,7 @@ static uint64_t random_next(void)
 	return seed;
 }
 
-/* ---- frames of every shape; each calls `then` at the end of the chain ---- */
-
-static NOINLINE void chain_plain(int depth, action then)
-{
-	volatile char pad[40];
-	pad[0] = (char)depth;
-	if (depth)
-		chain_plain(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)pad[0];
-}
-
-static NOINLINE int chain_saving(int depth, action then, int a, int b, int c, int d)
-{
-	int e = a * b + depth, f = c ^ d, r = 0;
-	if (depth)
-		r = chain_saving(depth - 1, then, b, c, d, e);
-	else
-		then();
-	KEEP_FRAME();
-	return a + b + c + d + e + f + r;
-}
-
-static NOINLINE void chain_variable(int depth, action then)
-{
-	volatile char array[depth * 24 + 8];
-	array[depth] = 1;
-	if (depth)
-		chain_variable(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)array[depth];
-}
-
-static NOINLINE void chain_realigned(int depth, action then)
-{
-	volatile char wide[64] __attribute__((aligned(64)));
-	volatile char array[depth + 8];
-	wide[0] = array[0] = (char)depth;
-	if (depth)
-		chain_realigned(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)wide[0], (void)array[0];
-}
-
-static NOINLINE __attribute__((force_align_arg_pointer)) void chain_forced(int depth, action then)
-{
-	volatile char wide[128] __attribute__((aligned(32)));
-	wide[0] = (char)depth;
-	if (depth)
-		chain_forced(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)wide[0];
-}
-
-static NOINLINE __attribute__((optimize("no-omit-frame-pointer"))) void chain_framed(int depth, action then)
-{
-	if (depth)
-		chain_framed(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-}
-
-static NOINLINE void chain_huge(int depth, action then)
-{
-	volatile char pad[70000];
-	pad[depth] = 1;
-	if (depth)
-		chain_huge(depth - 1, then);
-	else
-		then();
-	KEEP_FRAME();
-	(void)pad[depth];
-}
+/* ---- chains of frames, at random ---- */
 
 static action mixed_then;
 static _Thread_local int mixed_left;
@@ -242,15 +156,6 @@ static TCase *walking_case(Suite *suite, const char *name)
 	tcase_set_timeout(tcase, 120);
 	suite_add_tcase(suite, tcase);
 	return tcase;
-}
-
-static int run_suite(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }
 
 #endif

@@ -48,21 +48,11 @@ static void kind_label(const struct profile_process *process, const struct profi
 	snprintf(out, size, "%s", profile_kind_name(stack->kind));
 }
 
-static void thread_label(const struct profile_process *process, uint32_t thread, char *out, size_t size)
-{
-	if (thread >= process->thread_count)
-		snprintf(out, size, "(unknown thread)");
-	else if (process->threads[thread].name[0] == '\0')
-		snprintf(out, size, "(no name)");
-	else
-		text_fold_digits(out, size, process->threads[thread].name);
-}
-
 void emit_diff_make(const struct profile *a, const struct profile *b, enum emit_by by, bool allocated,
                     struct diff *diff)
 {
 	if (by == EMIT_BY_THREAD)
-		diff_threads(a, b, thread_label, diff);
+		diff_threads(a, b, emit_thread_label, diff);
 	else if (by == EMIT_BY_STACK)
 		diff_stacks(a, b, allocated, diff);
 	else
@@ -204,56 +194,6 @@ static void head(const struct page *page, const struct emit_diff *d)
 
 /* ---- rows ---- */
 
-enum { INDENT = 5 };
-
-static bool is_shown(const struct emit_diff *d, uint32_t i, uint32_t site, uint32_t n)
-{
-	return d->full || n <= 12 || i < 2 || (i >= site && i < site + 7) || i + 1 >= n;
-}
-
-static void frame(const struct page *page, const struct profile_frame *f, uint32_t name, bool own)
-{
-	char text[1024], where[256];
-	uint32_t room = page->columns - INDENT - 14, names = room * 2 / 3;
-	emit_frame_text(page->process, f, name, text, sizeof text);
-	const struct profile_name *n = name < f->name_count ? &f->names[name] : NULL;
-	if (n && n->file && n->line)
-		snprintf(where, sizeof where, "%s:%u", emit_basename(n->file), n->line);
-	else
-		snprintf(where, sizeof where, "%s", emit_module(page->process, f));
-	fprintf(page->out, "%*s", INDENT, "");
-	if (where[0] == '\0' && !own) {
-		emit_text_cut(page->out, text, room);
-	} else {
-		emit_text_padded(page->out, text, names);
-		fputc(' ', page->out);
-		emit_text_cut(page->out, where, room - names - 1);
-	}
-	fputs(own ? "  <- your code\n" : n && n->inlined ? " (inlined)\n" : "\n", page->out);
-}
-
-static void frames(struct page *page, const struct emit_diff *d, const struct diff_side *s)
-{
-	const struct profile_stack *stack = s->stack;
-	page->process = s->process;
-	uint32_t site = profile_site(s->process, stack), hidden = 0;
-	for (uint32_t i = 0; i < stack->frame_count; i++) {
-		const struct profile_frame *f = &s->process->frames[stack->frames[i]];
-		if (!is_shown(d, i, site, stack->frame_count)) {
-			hidden++;
-			continue;
-		}
-		if (hidden)
-			fprintf(page->out, "%*s… %u more\n", INDENT + 2, "", hidden);
-		hidden = 0;
-		uint32_t own = i == site ? profile_own_name(s->process, f) : UINT32_MAX;
-		for (uint32_t name = 0; name < emit_names_of(f); name++)
-			frame(page, f, name, name == own);
-	}
-	if (stack->frame_count == 0)
-		fprintf(page->out, "%*s(no frames)\n", INDENT, "");
-}
-
 /* On a narrow page what it was before has no room. */
 static void group(const struct page *page, const char *label, const char *a, const char *b)
 {
@@ -283,9 +223,10 @@ static void row(struct page *page, const struct emit_diff *d, const struct diff_
 	const struct diff_side *shown = r->b.stack ? &r->b : &r->a;
 	fprintf(page->out, "  %016" PRIx64 "\n", shown->stack->id);
 	if (r->join == DIFF_BY_NAMES && (r->a.stacks > 1 || r->b.stacks > 1))
-		fprintf(page->out, "%*s(%u stacks in A, %u in B; the largest is shown)\n", INDENT, "", r->a.stacks,
+		fprintf(page->out, "%*s(%u stacks in A, %u in B; the largest is shown)\n", TEXT_INDENT, "", r->a.stacks,
 		        r->b.stacks);
-	frames(page, d, shown);
+	page->process = shown->process;
+	text_frames(page, shown->stack);
 }
 
 /* ---- kinds ---- */
@@ -354,7 +295,7 @@ static void kind(struct page *page, const struct emit_diff *d, size_t from, size
 
 int emit_diff_text(const struct emit_diff *d, FILE *out)
 {
-	struct emit_options options = {.color = d->color};
+	struct emit_options options = {.color = d->color, .full = d->full};
 	struct page page = {.out = out, .options = &options, .columns = d->columns ? d->columns : 100};
 	struct tally tallies[DIFF_CHANGES];
 	head(&page, d);

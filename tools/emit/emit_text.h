@@ -51,8 +51,15 @@ void text_stacks(const struct page *page);
 void text_groups(const struct page *page);
 void text_threads(const struct page *page); /* by name with digits folded */
 
+/* The lines of one stack of page->process below its row, TEXT_INDENT columns in, folded around the user's own frame. */
+enum { TEXT_INDENT = 5 };
+void text_frames(const struct page *page, const struct profile_stack *stack);
+
 /* Digits become '#', runs of them one: "pool-12-thread-3" is "pool-#-thread-#". */
 void text_fold_digits(char *out, size_t size, const char *name);
+
+/* A thread's name, folded so; "(no name)", "(unknown thread)". */
+void emit_thread_label(const struct profile_process *process, uint32_t thread, char *out, size_t size);
 
 /* What a report ranks by, and how much of a kind there is of it. */
 static inline uint64_t text_rank(const struct emit_options *o, const struct profile_counts *c)

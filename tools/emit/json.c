@@ -96,14 +96,6 @@ static json_t *by_kind(const struct profile_process *p)
 	return o;
 }
 
-static uint64_t counter(const struct profile_process *p, const char *name)
-{
-	for (uint32_t i = 0; i < p->counter_count; i++)
-		if (strcmp(p->counters[i].name, name) == 0)
-			return p->counters[i].value;
-	return 0;
-}
-
 /* drops: those that happened, by reason; counters: all of them under their own names. */
 static json_t *trust(const struct profile_process *p)
 {
@@ -114,10 +106,10 @@ static json_t *trust(const struct profile_process *p)
 			set_number(drops, c->name + 5, c->value);
 		set_number(all, c->name, c->value);
 	}
-	set_number(o, "unknown_frees", counter(p, "unknown_frees"));
-	set_number(o, "implicit_frees", counter(p, "implicit_frees"));
-	set_number(o, "inherited_frees", counter(p, "inherited_frees"));
-	set_number(o, "truncated_stacks", counter(p, "truncated_stacks"));
+	set_number(o, "unknown_frees", profile_counter_of(p, "unknown_frees"));
+	set_number(o, "implicit_frees", profile_counter_of(p, "implicit_frees"));
+	set_number(o, "inherited_frees", profile_counter_of(p, "inherited_frees"));
+	set_number(o, "truncated_stacks", profile_counter_of(p, "truncated_stacks"));
 	set(o, "drops", drops);
 	set_number(o, "tracker_bytes", p->tracker_bytes);
 	set(o, "counters", all);
@@ -227,14 +219,6 @@ static void stack(const struct profile_process *p, const struct profile_stack *s
 	fputs("]}", out);
 }
 
-static int by_allocated(const void *a, const void *b)
-{
-	const struct profile_stack *x = *(const struct profile_stack *const *)a, *y = *(const struct profile_stack *const *)b;
-	if (x->counts.alloc_bytes != y->counts.alloc_bytes)
-		return x->counts.alloc_bytes > y->counts.alloc_bytes ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 static void stacks(const struct profile_process *p, const struct emit_options *o, FILE *out)
 {
 	char **texts = calloc(p->frame_count + 1, sizeof *texts);
@@ -246,7 +230,7 @@ static void stacks(const struct profile_process *p, const struct emit_options *o
 		if (!o->leaks || p->stacks[i].counts.live_blocks)
 			chosen[n++] = &p->stacks[i];
 	if (o->allocated)
-		qsort(chosen, n, sizeof *chosen, by_allocated);
+		qsort(chosen, n, sizeof *chosen, profile_by_allocated);
 	uint32_t shown = o->limit && o->limit < n ? o->limit : n;
 	fprintf(out, ",\n\"stacks_left_out\":%u,\"stacks\":[", n - shown);
 	for (uint32_t i = 0; i < shown; i++) {

@@ -124,7 +124,7 @@ void text_fold_digits(char *out, size_t size, const char *name)
 	out[o] = '\0';
 }
 
-static void thread_label(const struct profile_process *process, uint32_t thread, char *out, size_t size)
+void emit_thread_label(const struct profile_process *process, uint32_t thread, char *out, size_t size)
 {
 	if (thread >= process->thread_count)
 		snprintf(out, size, "(unknown thread)");
@@ -137,7 +137,7 @@ static void thread_label(const struct profile_process *process, uint32_t thread,
 static void add_live(const struct page *page, struct groups *g, const struct profile_live *live, unsigned char *seen)
 {
 	char label[64];
-	thread_label(page->process, live->thread, label, sizeof label);
+	emit_thread_label(page->process, live->thread, label, sizeof label);
 	struct group *row = row_of(g, label, "");
 	if (!row)
 		return;
@@ -256,7 +256,7 @@ void text_threads(const struct page *page)
 	struct groups g = {0};
 	char label[64], n[32];
 	for (uint32_t i = 0; i < page->process->thread_count; i++) {
-		thread_label(page->process, i, label, sizeof label);
+		emit_thread_label(page->process, i, label, sizeof label);
 		struct group *row = row_of(&g, label, "");
 		if (row)
 			row->counts.live_bytes = ++row->members;

@@ -14,7 +14,7 @@ struct line {
 	bool is_site;
 };
 
-enum { INDENT = 5, ARROW = 14 }; /* "  <- your code" */
+enum { ARROW = 14 }; /* "  <- your code" */
 
 static bool is_inlined(const struct line *l)
 {
@@ -35,12 +35,12 @@ static void where(const struct page *page, const struct line *l, char *out, size
 static void print_line(const struct page *page, const struct line *l)
 {
 	char text[1024], place[256];
-	uint32_t room = page->columns - INDENT - ARROW, names = room * 2 / 3, places = room - names - 1;
+	uint32_t room = page->columns - TEXT_INDENT - ARROW, names = room * 2 / 3, places = room - names - 1;
 	emit_frame_text(page->process, l->frame, l->name, text, sizeof text);
 	where(page, l, place, sizeof place);
 	if (l->is_site)
 		text_begin(page, "1");
-	fprintf(page->out, "%*s", INDENT, "");
+	fprintf(page->out, "%*s", TEXT_INDENT, "");
 	if (place[0] == '\0' && !l->is_site) {
 		emit_text_cut(page->out, text, room);
 		fputc('\n', page->out);
@@ -88,11 +88,11 @@ static bool is_shown(const struct page *page, uint32_t i, uint32_t n, uint32_t s
 	return i + 1 >= from && i < to;
 }
 
-static void print_frames(const struct page *page, const struct profile_stack *stack)
+void text_frames(const struct page *page, const struct profile_stack *stack)
 {
 	uint32_t site, n = lines_of(page, stack, NULL, &site), hidden = 0;
 	if (n == 0)
-		fprintf(page->out, "%*s(no frames)\n", INDENT, "");
+		fprintf(page->out, "%*s(no frames)\n", TEXT_INDENT, "");
 	struct line *lines = calloc(n + 1, sizeof *lines);
 	if (!lines)
 		return;
@@ -105,7 +105,7 @@ static void print_frames(const struct page *page, const struct profile_stack *st
 		if (hidden == 1)
 			print_line(page, &lines[i - 1]);
 		else if (hidden > 1)
-			fprintf(page->out, "%*s… %u more\n", INDENT + 2, "", hidden);
+			fprintf(page->out, "%*s… %u more\n", TEXT_INDENT + 2, "", hidden);
 		hidden = 0;
 		if (i < n)
 			print_line(page, &lines[i]);
@@ -133,18 +133,10 @@ static void print_stack(const struct page *page, const struct profile_stack *sta
 	else
 		fprintf(page->out, "%11s in %9s allocated", alloc, alloc_n);
 	fprintf(page->out, "   %016" PRIx64 "\n", stack->id);
-	print_frames(page, stack);
+	text_frames(page, stack);
 }
 
 /* ---- choosing ---- */
-
-static int by_allocated(const void *a, const void *b)
-{
-	const struct profile_stack *x = *(const struct profile_stack *const *)a, *y = *(const struct profile_stack *const *)b;
-	if (x->counts.alloc_bytes != y->counts.alloc_bytes)
-		return x->counts.alloc_bytes > y->counts.alloc_bytes ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
 
 /* The stacks of a kind with anything to rank, largest first (the profile is sorted by live bytes already). */
 static uint32_t choose(const struct page *page, enum mtrace_kind kind, const struct profile_stack **chosen)
@@ -156,7 +148,7 @@ static uint32_t choose(const struct page *page, enum mtrace_kind kind, const str
 			chosen[n++] = s;
 	}
 	if (page->options->allocated)
-		qsort(chosen, n, sizeof *chosen, by_allocated);
+		qsort(chosen, n, sizeof *chosen, profile_by_allocated);
 	return n;
 }
 

@@ -18,14 +18,6 @@ static const struct row {
 #undef X
 };
 
-static uint64_t counter(const struct profile_process *process, const char *name)
-{
-	for (uint32_t i = 0; i < process->counter_count; i++)
-		if (strcmp(process->counters[i].name, name) == 0)
-			return process->counters[i].value;
-	return 0;
-}
-
 static const char *help_of(const char *name)
 {
 	for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
@@ -107,7 +99,7 @@ static void coverage(const struct page *page)
 	text_label(page, "coverage");
 	for (size_t i = 0; i < 4; i++) {
 		char n[32];
-		uint64_t value = counter(page->process, names[i][0]);
+		uint64_t value = profile_counter_of(page->process, names[i][0]);
 		emit_count(n, value);
 		if (i < 3 || value)
 			fprintf(page->out, "%s%s %s", i ? ", " : "", n, names[i][1]);
@@ -123,7 +115,7 @@ static void whole(const struct page *page)
 		{"stacks_bad_rules", "rules that cannot be evaluated"}, {"stacks_unreadable", "unreadable memory"},
 	};
 	char n[32];
-	uint64_t total = counter(page->process, "truncated_stacks"), told = 0;
+	uint64_t total = profile_counter_of(page->process, "truncated_stacks"), told = 0;
 	text_label(page, "stacks");
 	if (total == 0) {
 		fprintf(page->out, "all whole\n");
@@ -132,7 +124,7 @@ static void whole(const struct page *page)
 	emit_count(n, total);
 	fprintf(page->out, "%s captures not whole:", n);
 	for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-		uint64_t value = counter(page->process, reasons[i][0]);
+		uint64_t value = profile_counter_of(page->process, reasons[i][0]);
 		emit_count(n, value);
 		if (value)
 			fprintf(page->out, "%s %s %s", told ? "," : "", n, reasons[i][1]);

@@ -3,7 +3,9 @@
  */
 #include "emit/verdict_text.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "emit/emit_text.h"
@@ -162,37 +164,50 @@ void emit_verdict(const struct verdict *v, unsigned indent, FILE *out)
 
 /* ---- JSON ---- */
 
-/* Whole bytes, away from nothing: a slope of half a byte per window is not 0. */
-static void json_bytes(const char *name, double bytes, FILE *out)
-{
-	fprintf(out, ",\"%s\":%.3f", name, bytes);
-}
+enum form { NUMBER, SIGNED, REAL, REAL_IF_KNOWN }; /* an unknown one is negative, and left out */
 
-static void json_number(const char *name, uint64_t number, FILE *out)
+#define MEMBER(name, form, member) {name, form, offsetof(struct verdict, member)}
+static const struct member {
+	const char *name;
+	enum form form;
+	size_t offset;
+} members[] = {
+	MEMBER("windows", NUMBER, windows),
+	MEMBER("observed_ns", NUMBER, observed_ns),
+	MEMBER("growth_bytes", SIGNED, growth_bytes),
+	MEMBER("growth_blocks", SIGNED, growth_blocks),
+	MEMBER("bytes_per_window", REAL, per_window),
+	MEMBER("bytes_per_window_low", REAL, low),
+	MEMBER("bytes_per_window_high", REAL, high),
+	MEMBER("bytes_per_hour", REAL, per_hour),
+	MEMBER("mann_kendall_z", REAL, z),
+	MEMBER("sensitivity_bytes_per_window", REAL_IF_KNOWN, sensitivity),
+	MEMBER("flat_ns", NUMBER, flat_ns),
+	MEMBER("longest_pause_ns", NUMBER, longest_pause_ns),
+	MEMBER("period_ns", NUMBER, period_ns),
+	MEMBER("never_freed_blocks", NUMBER, never_freed),
+	MEMBER("ever_allocated_blocks", NUMBER, ever_allocated),
+	MEMBER("freed_after_ageing", REAL_IF_KNOWN, aged_share),
+};
+static_assert(sizeof(size_t) == sizeof(uint64_t), "windows is read as a NUMBER");
+
+/* Reals in thousandths: a slope of half a byte per window is not 0. */
+static void json_member(const struct verdict *v, const struct member *m, FILE *out)
 {
-	fprintf(out, ",\"%s\":%" PRIu64, name, number);
+	const void *at = (const char *)v + m->offset;
+	if (m->form == NUMBER)
+		fprintf(out, ",\"%s\":%" PRIu64, m->name, *(const uint64_t *)at);
+	else if (m->form == SIGNED)
+		fprintf(out, ",\"%s\":%" PRId64, m->name, *(const int64_t *)at);
+	else if (m->form == REAL || *(const double *)at >= 0)
+		fprintf(out, ",\"%s\":%.3f", m->name, *(const double *)at);
 }
 
 void emit_verdict_json(const struct verdict *v, FILE *out)
 {
 	fprintf(out, "{\"verdict\":\"%s\",\"why\":\"%s\"", verdict_name(v->kind), emit_verdict_why_name(v->why));
-	json_number("windows", v->windows, out);
-	json_number("observed_ns", v->observed_ns, out);
-	fprintf(out, ",\"growth_bytes\":%" PRId64 ",\"growth_blocks\":%" PRId64, v->growth_bytes, v->growth_blocks);
-	json_bytes("bytes_per_window", v->per_window, out);
-	json_bytes("bytes_per_window_low", v->low, out);
-	json_bytes("bytes_per_window_high", v->high, out);
-	json_bytes("bytes_per_hour", v->per_hour, out);
-	json_bytes("mann_kendall_z", v->z, out);
-	if (v->sensitivity >= 0)
-		json_bytes("sensitivity_bytes_per_window", v->sensitivity, out);
-	json_number("flat_ns", v->flat_ns, out);
-	json_number("longest_pause_ns", v->longest_pause_ns, out);
-	json_number("period_ns", v->period_ns, out);
-	json_number("never_freed_blocks", v->never_freed, out);
-	json_number("ever_allocated_blocks", v->ever_allocated, out);
-	if (v->aged_share >= 0)
-		json_bytes("freed_after_ageing", v->aged_share, out);
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+		json_member(v, &members[i], out);
 	fputs(",\"steps\":[", out);
 	for (size_t i = 0; i < v->steps; i++)
 		fprintf(out, "%s{\"time_ns\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", i ? "," : "", v->step_ns[i],

@@ -70,6 +70,22 @@ void profile_counts_add(struct profile_counts *to, const struct profile_counts *
 	to->live_bytes = profile_sum(to->live_bytes, from->live_bytes);
 }
 
+uint64_t profile_counter_of(const struct profile_process *process, const char *name)
+{
+	for (uint32_t i = 0; i < process->counter_count; i++)
+		if (strcmp(process->counters[i].name, name) == 0)
+			return process->counters[i].value;
+	return 0;
+}
+
+int profile_by_allocated(const void *a, const void *b)
+{
+	const struct profile_stack *x = *(const struct profile_stack *const *)a, *y = *(const struct profile_stack *const *)b;
+	if (x->counts.alloc_bytes != y->counts.alloc_bytes)
+		return x->counts.alloc_bytes > y->counts.alloc_bytes ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
 /* ---- ids ---------------------------------------------------------------------------------------------
  *
  * A stack's id is a hash of its kind and of (build-id or path, offset) of every frame: equal code gives equal ids

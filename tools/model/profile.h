@@ -171,6 +171,12 @@ uint32_t profile_own_name(const struct profile_process *process, const struct pr
 uint64_t profile_sum(uint64_t a, uint64_t b);
 void profile_counts_add(struct profile_counts *to, const struct profile_counts *from);
 
+/* A counter of counters.def, by its name; 0 when the recording does not have it. */
+uint64_t profile_counter_of(const struct profile_process *process, const char *name);
+
+/* For qsort of pointers to stacks: by what was ever allocated, largest first. */
+int profile_by_allocated(const void *a, const void *b);
+
 const char *profile_kind_name(enum mtrace_kind kind);     /* "malloc", "jni-global", … */
 const char *profile_marker_name(uint32_t marker);         /* "[truncated]", … */
 const char *profile_end_name(enum profile_end_reason end);

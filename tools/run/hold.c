@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "format.h"
+#include "run/spawn.h"
 
 enum { HOLD_MOST = 160, HOLD_IMAGES = 32 };
 
@@ -28,17 +29,6 @@ static int make_file(const char *name)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 	return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC) : fd;
-}
-
-/* Never 0 to 2, which are the command's to close. */
-static int make_one(const char *name)
-{
-	int fd = make_file(name);
-	if (fd < 0 || fd > 2)
-		return fd;
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	close(fd);
-	return high;
 }
 
 /* Half of the descriptors we may have: the rest of `mtrace run` needs some too. */
@@ -57,7 +47,7 @@ bool hold_open(const char *run_id, char *dir, size_t bytes)
 	for (; held_count < most; held_count++) {
 		char name[64];
 		snprintf(name, sizeof name, MTRACE_HELD_NAME "%s%s", run_id, held_count < common ? "" : MTRACE_HELD_IMAGES);
-		held[held_count] = make_one(name);
+		held[held_count] = spawn_above_stdio(make_file(name));
 		if (held[held_count] < 0)
 			break;
 	}

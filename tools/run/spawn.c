@@ -34,7 +34,7 @@ void spawn_take_over_signals(struct spawn_inherited *inherited)
 	prctl(PR_GET_PDEATHSIG, &inherited->death_signal, 0, 0, 0);
 }
 
-static int above_stdio(int fd)
+int spawn_above_stdio(int fd)
 {
 	if (fd < 0 || fd > 2)
 		return fd;
@@ -47,8 +47,8 @@ int spawn_pipe(int ends[2])
 {
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return -errno;
-	ends[0] = above_stdio(ends[0]);
-	ends[1] = above_stdio(ends[1]);
+	ends[0] = spawn_above_stdio(ends[0]);
+	ends[1] = spawn_above_stdio(ends[1]);
 	if (ends[0] >= 0 && ends[1] >= 0)
 		return 0;
 	int failed = errno;

@@ -36,6 +36,9 @@ pid_t spawn_command(const struct spawn_request *request);
 /* Lets go of what the command shares with us: its pipes must close when it closes them. stderr stays. */
 void spawn_let_go(void);
 
+/* This descriptor, moved away from 0 to 2, which are the command's to close; close-on-exec then. Negative: as it is. */
+int spawn_above_stdio(int fd);
+
 /* A pipe that never lands on descriptors 0 to 2, both ends close-on-exec. 0 or -errno. */
 int spawn_pipe(int ends[2]);
 

@@ -123,15 +123,19 @@ static int open_quietly(const char *path)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-static int open_matching(const char *path, const struct files_module *m)
+/* fd, or -1, closed, when it is another build than the module's. */
+static int if_matching(int fd, const struct files_module *m)
 {
-	int fd = open_quietly(path);
-
 	if (fd >= 0 && !files_matches(fd, m->build_id, m->build_id_bytes)) {
 		close(fd);
 		fd = -1;
 	}
 	return fd;
+}
+
+static int open_matching(const char *path, const struct files_module *m)
+{
+	return if_matching(open_quietly(path), m);
 }
 
 static void hex_of(const struct files_module *m, char hex[2 * BUILD_ID_BYTES_MAX + 1])
@@ -192,13 +196,7 @@ static int open_in(const struct files_module *m, const char *directory)
 /* What the process has in memory of a file that is gone and that we may not open. */
 static int open_image(const struct files_module *m, unsigned long address)
 {
-	int fd = image_of_mapping(m->pid, address);
-
-	if (fd >= 0 && !files_matches(fd, m->build_id, m->build_id_bytes)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	return if_matching(image_of_mapping(m->pid, address), m);
 }
 
 /* A mapping of the module: by its address, which tells also after the file was deleted. */

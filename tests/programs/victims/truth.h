@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -184,6 +185,23 @@ static inline void truth_free_with(struct truth_block b, void (*release)(void *)
 static inline void truth_free(struct truth_block b)
 {
 	truth_free_with(b, free);
+}
+
+/* ---- blocks that no thread owns: whoever swaps a slot's frees what was there, mostly another thread's ---- */
+
+struct truth_slot {
+	int lock;
+	struct truth_block block;
+};
+
+static inline struct truth_block truth_swap(struct truth_slot *slot, struct truth_block block)
+{
+	while (__atomic_exchange_n(&slot->lock, 1, __ATOMIC_ACQUIRE))
+		sched_yield();
+	struct truth_block old = slot->block;
+	slot->block = block;
+	__atomic_store_n(&slot->lock, 0, __ATOMIC_RELEASE);
+	return old;
 }
 
 /* ---- randomness: xorshift, seeded by the thread, so that every run does the same ------------------- */

@@ -320,22 +320,12 @@ static void name_paths(void)
 
 /* ---- the work ------------------------------------------------------------------------------------------ */
 
-/* Blocks that no thread owns: whoever draws a slot frees what is there, mostly another thread's. */
 enum { SLOTS = 4096 };
-static struct slot {
-	int lock;
-	struct truth_block block;
-} slots[SLOTS];
+static struct truth_slot slots[SLOTS];
 
 static struct truth_block exchange(uint32_t index, struct truth_block block)
 {
-	struct slot *slot = &slots[index % SLOTS];
-	while (__atomic_exchange_n(&slot->lock, 1, __ATOMIC_ACQUIRE))
-		;
-	struct truth_block old = slot->block;
-	slot->block = block;
-	__atomic_store_n(&slot->lock, 0, __ATOMIC_RELEASE);
-	return old;
+	return truth_swap(&slots[index % SLOTS], block);
 }
 
 #ifndef FREE_BLOCK
