@@ -137,4 +137,36 @@ for i in range(17, regions[2][1]):
 poke "frames whose list goes round in a circle" "
 for i in range(1, regions[0][1]):
     os.pwrite(f, struct.pack('<I', i), regions[0][0] + 24 * i + 16)"
+poke "pages whose chain of leaves goes round in a circle" "
+for i in range(1, regions[7][1]):
+    leaf = struct.unpack('<Q', os.pread(f, 8, regions[7][0] + 8 * i))[0]
+    os.pwrite(f, struct.pack('<Q', leaf & (1 << 40) - 1 | i << 40), regions[7][0] + 8 * i)"
+
+# nested HOW: a handler that records while its thread is in a hook counts apart, wherever it runs: exact all the same.
+nested() {
+	local expected got
+	clear_segments
+	preload -- "$victims/victim_nested" "$1" 20000 >"$work/out" 2>"$work/err" || fail "handlers within hooks, $1" "ended with $?"
+	expected=$(cat "$work/out")
+	json "$(find "$segments" -name 'mtrace.*')" "$work/nested.json" || return
+	got=$(query "$work/nested.json" '[.processes[0].stacks[] | select(.kind == "pool")] |
+		"\(map(.alloc_blocks) | add) \(map(.live_blocks) | add)"')
+	if [ "$got" = "$expected" ]; then
+		pass "handlers within hooks, $1: $got"
+	else
+		fail "handlers within hooks, $1" "blocks allocated and live: $got, the program says $expected"
+	fi
+}
+nested plain
+nested inside
+
+# A full table: an event whose stack could not be kept is counted as a drop each time, remembered or not.
+for memo in 0 1; do
+	clear_segments
+	preload "memory=1m:memo=$memo" -- "$BUILD/tests/bench/paths" 20000 4 50000 10 2 >"$work/out" 2>&1
+	json "$(find "$segments" -name 'mtrace.*')" "$work/full.json" || continue
+	got=$(query "$work/full.json" '.processes[0].trust.drops.stacks_full')
+	[ "${got:-0}" -ge 60000 ] && pass "a full table counts every event, memo=$memo: $got" ||
+		fail "a full table counts every event, memo=$memo" "${got:-none} of 70 000"
+done
 suite_end
