@@ -54,7 +54,7 @@ size_t boot_size(const void *p)
 static uint64_t bytes_touched(void)
 {
 	size_t used = atomic_load_explicit(&arena_used, memory_order_relaxed);
-	used = used < ARENA_BYTES ? used : ARENA_BYTES;
+	used = used < BOOT_ARENA_BYTES ? used : BOOT_ARENA_BYTES;
 	return ((used + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1)) + MTRACE_PAGE_BYTES;
 }
 
