@@ -50,6 +50,14 @@ size_t boot_size(const void *p)
 	return size;
 }
 
+/* What the arena has handed out, and the owner page. */
+static uint64_t bytes_touched(void)
+{
+	size_t used = atomic_load_explicit(&arena_used, memory_order_relaxed);
+	used = used < BOOT_ARENA_BYTES ? used : BOOT_ARENA_BYTES;
+	return ((used + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1)) + MTRACE_PAGE_BYTES;
+}
+
 /* ---- starting --------------------------------------------------------------------------------------- */
 
 static bool map_owner_page(void)
@@ -70,6 +78,7 @@ static const char *make_segment(bool forked)
 		return segment_error_text(error);
 	if (!tracker_init())
 		return "the segment is too small; raise MTRACE_OPTIONS=memory=";
+	segment_add_private(bytes_touched());
 	return NULL;
 }
 

@@ -178,8 +178,13 @@ struct mtrace_hot {
 	char pad0[56];
 	_Atomic int64_t live_bytes;  /* malloc kind; exact within threads x 64 KiB */
 	_Atomic int64_t peak_bytes;  /* the most live_bytes was; same bound */
-	char pad1[48];
+	/* Private memory of the tracker, beside this file: what it has touched of it, at most. Slots of threads (but for the
+	   far end of what holds deep stacks), unwind rules, the bootstrap arena; not the library's own code and data. Only
+	   grows; a fork begins with what it has of its parent's. 0: not told, by a shim of before. */
+	_Atomic uint64_t private_bytes;
+	char pad1[40];
 };
+static_assert(offsetof(struct mtrace_hot, private_bytes) == 80, "segment format");
 static_assert(sizeof(struct mtrace_hot) == 128, "segment format");
 
 /* ---- page 2: control: the only bytes that mtrace writes ----------------------------------------------- */

@@ -215,7 +215,7 @@ static bool copy_known(struct known_object *entry, uint32_t now, uintptr_t pc, s
 {
 	if (atomic_load_explicit(&entry->generation, memory_order_acquire) != now) /* K1 */
 		return false;
-	*out = entry->object;
+	*out = entry->object; /* may be torn, and is thrown away then: a race to TSan, which knows no fences either */
 	atomic_thread_fence(memory_order_acquire);
 	if (atomic_load_explicit(&entry->generation, memory_order_relaxed) != now) /* K1 */
 		return false;

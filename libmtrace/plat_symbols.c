@@ -122,6 +122,7 @@ static void *defined_in(const struct object *object, const char *name)
 static struct {
 	const struct link_map *first; /* the program: never unloaded */
 	const struct link_map *own;   /* us: never unloaded either */
+	uintptr_t own_address;        /* of ours, by which `own` was found */
 } list;
 
 /* The vDSO's tables are not relocated in its dynamic section; it defines nothing of interest. */
@@ -151,6 +152,7 @@ static const struct link_map *object_of(uintptr_t address)
 void plat_symbols_init(uintptr_t own)
 {
 	list.own = object_of(own);
+	list.own_address = own;
 	list.first = list.own ? dlopen(NULL, RTLD_LAZY) : NULL;
 }
 
@@ -161,7 +163,7 @@ void *plat_symbol_before(const char *name)
 
 void *plat_symbol_next_if_any(const char *name, uintptr_t from)
 {
-	const struct link_map *object = object_of(from);
+	const struct link_map *object = list.own && from == list.own_address ? list.own : object_of(from);
 	return object && search(object->l_next, NULL, name) ? plat_symbol_next(name) : NULL;
 }
 

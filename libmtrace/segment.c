@@ -433,7 +433,7 @@ static void release_reserve_of(enum mtrace_region_id region)
 	if (keep >= reserved)
 		return;
 	e->reserved_bytes = keep;
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst); /* TSan knows no fences: without this one it says nothing */
 	plat_unmap(segment.base[region] + keep, reserved - keep);
 }
 

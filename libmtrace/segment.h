@@ -95,6 +95,12 @@ static inline void segment_count(enum mtrace_counter counter)
 	atomic_fetch_add_explicit(&segment.header->counters[counter], 1, memory_order_relaxed);
 }
 
+/* The tracker touched so much more of its private memory. */
+static inline void segment_add_private(uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&segment.hot->private_bytes, bytes, memory_order_relaxed); /* a figure: orders nothing */
+}
+
 /* The end record; the first one wins. */
 void segment_note_end(enum mtrace_end end, int status);
 

@@ -8,13 +8,13 @@
    owner is done with memories[i], which only the owner sets, once. */
 static _Atomic uint32_t *_Atomic owners;
 static void *_Atomic memories[SLOTS_MOST];
-static _Atomic uint64_t mapped_bytes;
+_Static_assert(SLOTS_OWNERS_BYTES == SLOTS_MOST * sizeof(_Atomic uint32_t), "a word each");
 
 bool slots_init(void)
 {
 	if (atomic_load_explicit(&owners, memory_order_acquire)) /* a forked child */
 		return true;
-	size_t bytes = SLOTS_MOST * sizeof *owners;
+	size_t bytes = SLOTS_OWNERS_BYTES;
 	void *map = plat_map_private(bytes);
 	if (!map)
 		return false;
@@ -31,7 +31,6 @@ static void *memory_of(uint32_t index, size_t bytes)
 	void *memory = atomic_load_explicit(&memories[index], memory_order_relaxed);
 	if (memory || !(memory = plat_map_private(bytes)))
 		return memory;
-	atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
 	atomic_store_explicit(&memories[index], memory, memory_order_relaxed);
 	return memory;
 }
@@ -79,9 +78,4 @@ void slots_release(uint32_t index)
 {
 	_Atomic uint32_t *all = atomic_load_explicit(&owners, memory_order_acquire);
 	atomic_store_explicit(&all[index], 0, memory_order_release); /* pairs: take */
-}
-
-uint64_t slots_bytes(void)
-{
-	return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
 }

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SLOTS_MOST = 2048 };
+enum { SLOTS_MOST = 2048, SLOTS_OWNERS_BYTES = SLOTS_MOST * 4 };
 
 bool slots_init(void);
 
@@ -24,8 +24,5 @@ void *slots_claim(uint32_t pid, uint32_t tid, size_t bytes, uint32_t *index);
 
 /* The owner needs it no more. */
 void slots_release(uint32_t index);
-
-/* Bytes mapped for slots so far. */
-uint64_t slots_bytes(void);
 
 #endif

@@ -21,6 +21,7 @@ enum { DEPTH_USUAL = 128, DEPTH_MOST = 256 };
 struct workspace {
 	uint32_t slot;      /* its index */
 	uint32_t epoch;     /* the process's generation that it was prepared for */
+	uint32_t deepest;   /* frames that it has had room for: what is beyond them was never touched */
 	/* what the notes of the memo's frames are: nodes of stacks of `kind` that begin with frames[first] under `marker`;
 	   NONE: nothing */
 	uint32_t kind, first, marker;
@@ -47,10 +48,42 @@ static bool is_in(const struct plat_object *object, uintptr_t address)
 	return address - object->start < object->end - object->start;
 }
 
+/* ---- memory of our own ------------------------------------------------------------------------------- */
+
+/* Of all slots; a forked child has the parent's. */
+static _Atomic uint64_t slots_touched;
+
+/* At most: all of a slot but the pages behind the deepest walk, in both lists of frames (of which one page may be shared). */
+static uint64_t slot_bytes_touched(uint32_t deepest)
+{
+	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
+	uint64_t all = (sizeof(struct workspace) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
+}
+
+/* Once when it is new, then as its thread's stack grows by a page of frames: ten times in all. Killed in between: a few
+   pages are not told of. */
+static __attribute__((cold, noinline)) void note_deepest(struct workspace *work, uint32_t depth)
+{
+	enum { AT_A_TIME = MTRACE_PAGE_BYTES / sizeof(struct memo_frame) };
+	uint32_t deepest = depth + AT_A_TIME < UNWIND_MAX_DEPTH ? depth + AT_A_TIME : UNWIND_MAX_DEPTH;
+	uint64_t more = slot_bytes_touched(deepest) - (work->deepest ? slot_bytes_touched(work->deepest) : 0);
+	work->deepest = deepest;
+	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
+	segment_add_private(more);
+}
+
+static void begin_private_bytes(void)
+{
+	segment_add_private(SLOTS_OWNERS_BYTES + atomic_load_explicit(&slots_touched, memory_order_relaxed));
+	unwind_count_bytes(&segment.hot->private_bytes);
+}
+
 bool tracker_init(void)
 {
 	find_object((uintptr_t)&tracker_init, &own_object);
 	find_object(plat_loader_base(), &loader_object);
+	begin_private_bytes();
 	walk_by = options.memo ? WALK_MEMO : WALK_RULES;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
@@ -92,6 +125,8 @@ static struct workspace *claim_workspace(void)
 		counts_prepare(&work->tallies, index);
 	}
 	work->epoch = epoch;
+	if (!work->deepest)
+		note_deepest(work, 0);
 	mend_workspace(work);
 	return work;
 }
@@ -410,6 +445,8 @@ static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *s
 	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;
 	if (unlikely(kept == MEMO_CANNOT))
 		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
+	if (unlikely(work->memo.count > work->deepest))
+		note_deepest(work, work->memo.count);
 	if (kept != work->count || kept != work->memo.count || work->kind != kind)
 		row_of_memo(work, kind, kept);
 	if (likely(work->kind == kind))

@@ -5,6 +5,7 @@
 #          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
 #   differential  ten million stacks of real programs, walked by our rules, the memo and libunwind: DIFFERENTIAL_STACKS=N;
 #          writes tests/bench/DIFFERENTIAL.md; part of soak
+#   tsan   the suites of the shim's stores under ThreadSanitizer, two minutes; part of soak (tests/tsan)
 #   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some
 
 SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so
@@ -26,6 +27,7 @@ sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-
 
 soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
+	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 
 bench:
 	@BUILD=$(BUILD) tests/deps.sh bench
@@ -75,3 +77,4 @@ fuzz-built: all $(VICTIMS) $(FUZZ_TARGETS)
 	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/fuzz.sh | $(sum_up)
 
 -include tests/oracle/oracle.mk
+-include tests/tsan/tsan.mk

@@ -12,15 +12,37 @@ static struct rules_entry *_Atomic rules_map;
 _Atomic uint32_t rules_generation = 1; /* never 0 in the low 16 bits: a wiped entry has generation 0 */
 static _Atomic uint32_t rules_victim;         /* which of a full line goes next */
 
+/* Where the pages touched are counted. They are known by a bit each behind the entries: what forgets the entries, in a
+   forked child, forgets the bits. */
+static _Atomic uint64_t unwanted;
+static _Atomic uint64_t *touched_bytes = &unwanted;
+enum { MAP_BYTES = RULES_BYTES + RULES_PAGE_BYTES };
+_Static_assert(RULES_BYTES / RULES_PAGE_BYTES / 8 <= RULES_PAGE_BYTES, "a page of bits");
+
+void rules_count_bytes(_Atomic uint64_t *bytes)
+{
+	touched_bytes = bytes;
+}
+
+static void note_touched(struct rules_entry *map, const struct rules_entry *entry)
+{
+	uint64_t page = (uint64_t)((const char *)entry - (const char *)map) / RULES_PAGE_BYTES, bit = 1ull << page % 64;
+	_Atomic uint64_t *bits = (_Atomic uint64_t *)(map + RULES_ENTRIES) + page / 64;
+	if (atomic_load_explicit(bits, memory_order_relaxed) & bit) /* relaxed, all three: figures, they order nothing */
+		return;
+	if (!(atomic_fetch_or_explicit(bits, bit, memory_order_relaxed) & bit))
+		atomic_fetch_add_explicit(touched_bytes, RULES_PAGE_BYTES, memory_order_relaxed);
+}
+
 bool rules_init(void)
 {
 	if (atomic_load_explicit(&rules_map, memory_order_acquire))
 		return true;
-	void *map = plat_map_private(RULES_BYTES);
+	void *map = plat_map_private(MAP_BYTES);
 	if (!map)
 		return false;
-	if (plat_wipe_on_fork(map, RULES_BYTES) < 0) { /* tags of the parent would be wrong in the child */
-		plat_unmap(map, RULES_BYTES);
+	if (plat_wipe_on_fork(map, MAP_BYTES) < 0) { /* tags of the parent would be wrong in the child */
+		plat_unmap(map, MAP_BYTES);
 		return false;
 	}
 	atomic_store_explicit(&rules_map, map, memory_order_release); /* pairs: rules_view */
@@ -199,6 +221,8 @@ __attribute__((cold, noinline)) uint64_t rules_fetch(const struct rules_view *vi
 	if (pc < MEMORY_LOWEST || pc >> ARCH_PC_BITS || !plat_find_object(exact ? pc : pc - 1, &object))
 		return (uint64_t)rule_make(RULE_NONE, 0, RULE_NOT_SAVED) << 32;
 	uint64_t word1 = (uint64_t)rule_in(&object, pc, exact) << 32;
-	write_entry(choose_entry(view, pc), rules_key(view, pc, exact), word1);
+	struct rules_entry *entry = choose_entry(view, pc);
+	note_touched(view->map, entry);
+	write_entry(entry, rules_key(view, pc, exact), word1);
 	return word1;
 }

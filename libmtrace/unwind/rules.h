@@ -39,6 +39,7 @@
 #define RULES_WAYS 4u
 #define RULES_ENTRIES (64u * 1024u)
 #define RULES_BYTES (RULES_ENTRIES * sizeof(struct rules_entry))
+#define RULES_PAGE_BYTES 4096u
 
 struct rules_entry {
 	_Atomic uint64_t word0;
@@ -61,6 +62,7 @@ static inline uint64_t rules_epoch(void)
 }
 
 bool rules_init(void);
+void rules_count_bytes(_Atomic uint64_t *bytes);
 struct rules_view rules_view(void);
 void rules_forget(void);
 void rules_set_tag(uintptr_t pc, bool exact, uint32_t tag);

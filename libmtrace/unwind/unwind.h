@@ -52,6 +52,9 @@ struct unwind_frame {
    MADV_WIPEONFORK). Returns false when memory cannot be had: every walk then ends in UNWIND_NO_RULES. */
 bool unwind_init(void);
 
+/* Adds to *bytes what the rule cache touches of its memory, from now on; before unwind_init. */
+void unwind_count_bytes(_Atomic uint64_t *bytes);
+
 /* Walks from *start and fills frames[0 .. result), innermost first, start->pc itself being frames[0].
    At most `keep` are stored (keep <= UNWIND_MAX_DEPTH). *end says why it stopped. */
 size_t unwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds, struct unwind_frame *frames,

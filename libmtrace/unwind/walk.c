@@ -166,6 +166,11 @@ void walk_fast(struct walk *w)
 
 /* ---- unwind.h ---- */
 
+void unwind_count_bytes(_Atomic uint64_t *bytes)
+{
+	rules_count_bytes(bytes);
+}
+
 bool unwind_init(void)
 {
 	return rules_init();

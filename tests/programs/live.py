@@ -15,7 +15,6 @@ report; the stacks add up to the totals, and live is allocated less freed.
 import argparse
 import json
 import mmap
-import re
 import struct
 import subprocess
 import sys
@@ -126,8 +125,7 @@ class Report:
 
     def unsettled(self):
         """How many stacks the trust box says changed too fast; they are known only by their number."""
-        said = re.search(r"(\d+) stacks changed too fast", self.process["trust"].get("note", ""))
-        return int(said[1]) if said else 0
+        return self.process["trust"]["unsettled_stacks"]
 
 
 def compare_still(truth, report):
@@ -140,6 +138,8 @@ def compare_still(truth, report):
         got = [report.rows.get(path, NOTHING)[field] for field in FIELDS]
         if got != want:
             report.problems.append(f"path {path:x}: {got}, truth {want}")
+    if report.unsettled():
+        report.problems.append(f"standing still, and {report.unsettled()} stacks unsettled")
     if report.process["trust"].get("note"):
         report.problems.append(f"standing still, and a note: {report.process['trust']['note']}")
 

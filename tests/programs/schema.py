@@ -59,7 +59,8 @@ END = {"reason": one_of(REASONS), "status": is_count, "in_tracker": FLAG}
 TOTALS = {key: is_count for key in COUNTS + ("freed_blocks", "freed_bytes", "peak_live_bytes")}
 BY_KIND = {"live_blocks": is_count, "live_bytes": is_count}
 TRUST = {"unknown_frees": is_count, "implicit_frees": is_count, "inherited_frees": is_count,
-         "truncated_stacks": is_count, "drops": OBJECT, "tracker_bytes": is_count}
+         "truncated_stacks": is_count, "unsettled_stacks": is_count, "drops": OBJECT, "tracker_bytes": is_count,
+         "tracker_private_bytes": is_count}
 LEDGER = {"rss_bytes": is_count, "rows": LIST}
 ROW = {"owner": matches("[a-z][a-z0-9-]*"), "label": NAME, "bytes": is_count, "measured_by": NAME}
 STACK = {"id": matches("[0-9a-f]{16}"), "kind": one_of(KINDS), "verdict": one_of(VERDICTS), "frames": LIST,
@@ -160,6 +161,11 @@ def check_process(where, process, keys):
         for reason, count in process["trust"]["drops"].items():
             if not is_count(count):
                 breach(where, f"drops.{reason}: {count}")
+        ended = isinstance(process["end"], dict) and process["end"].get("reason") != "running"
+        if ended and process["trust"]["unsettled_stacks"]:
+            breach(where, "it has ended, and stacks are unsettled")
+        if process["trust"]["tracker_private_bytes"] > process["trust"]["tracker_bytes"]:
+            breach(where, "more private memory than memory")
     if has(f"{where}.ledger", process["ledger"], LEDGER):
         rows = process["ledger"]["rows"]
         if all([has(f"{where}.ledger.rows[{i}]", row, ROW) for i, row in enumerate(rows)]):

@@ -112,5 +112,7 @@ breach "stacks add up to live_blocks" '.processes[0].totals |= (.live_blocks += 
 breach "which by_kind does not have" 'first(.processes[0].stacks[]).kind = "pool"'
 breach "do not add up to rss_bytes" '.processes[0].ledger.rss_bytes += 1'
 breach "is there twice" '.processes[0].stacks[1].id = .processes[0].stacks[0].id'
+breach "unsettled_stacks is missing" 'del(.processes[0].trust.unsettled_stacks)'
+breach "stacks are unsettled" '.processes[0].trust.unsettled_stacks = 1'
 breach "language" 'first(.processes[0].stacks[]).frames[0].language = "c"'
 suite_end

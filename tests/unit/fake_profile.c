@@ -180,7 +180,8 @@ static void fill_process(struct profile *p, struct profile_process *process, uin
 	for (uint32_t i = 0; i < MTRACE_KIND_COUNT; i++)
 		process->by_kind[i] = counts(state);
 	for (uint64_t *v[] = {&process->sample_bytes, &process->wall_start_ns, &process->lived_ns, &process->peak_live_bytes,
-			      &process->tracker_bytes, &process->rss_bytes, NULL}, **at = v; *at; at++)
+			      &process->tracker_bytes, &process->tracker_private_bytes,
+			      &process->unsettled_stacks, &process->rss_bytes, NULL}, **at = v; *at; at++)
 		**at = number(state);
 	process->skipped = below(state, 100);
 }
@@ -455,6 +456,8 @@ static void compare_description(struct comparison *c, const struct profile_proce
 	SAME_COUNTS(by_kind);
 	SAME(peak_live_bytes);
 	SAME(tracker_bytes);
+	SAME(tracker_private_bytes);
+	SAME(unsettled_stacks);
 	SAME(rss_bytes);
 	SAME(skipped);
 	SAME_TEXT(note);

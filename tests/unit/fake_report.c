@@ -144,6 +144,8 @@ static void add_server(void)
 	q->in_tracker = true;
 	q->peak_live_bytes = 1500000000;
 	q->tracker_bytes = 24u << 20;
+	q->tracker_private_bytes = 3u << 20;
+	q->unsettled_stacks = 1234; /* which no process has that was killed: for its line to be seen */
 	add_modules();
 	add_frames();
 	add_stacks();

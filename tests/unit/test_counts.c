@@ -223,7 +223,8 @@ static void *count_in_lane(void *argument)
 	struct lane *lane = argument;
 	struct counts_tallies t;
 	counts_prepare(&t, lane->index);
-	for (int i = 0; i < 500000; i++)
+	uint32_t times = room_times(500000);
+	for (uint32_t i = 0; i < times; i++)
 		one_event(i % 1000 ? &t : NULL, &lane->state, lane->truth);
 	return NULL;
 }
@@ -376,7 +377,7 @@ END_TEST
 static Suite *counts_suite(void)
 {
 	Suite *suite = suite_create("counts");
-	TCase *one = tcase_create("one thread"), *many = tcase_create("many threads"), *killed = tcase_create("kill -9");
+	TCase *one = tcase_create("one thread"), *many = tcase_create("threads"), *killed = tcase_create("kill -9");
 	tcase_add_checked_fixture(one, setup, NULL);
 	tcase_add_checked_fixture(many, setup, NULL);
 	tcase_add_test(one, sums_are_exact_through_every_collision);

@@ -216,14 +216,14 @@ START_TEST(random_operations_match_a_reference)
 END_TEST
 
 /* Threads on interleaved addresses of the same lines: nobody loses a block to a neighbour. */
-enum { THREADS = 4, EACH = 20000, REPEATS = 20 };
+enum { THREADS = 4, EACH = 20000 };
 
 static void *hammer(void *argument)
 {
 	uintptr_t lane = (uintptr_t)argument;
 	struct live_block old;
 	struct live_near near = {0};
-	for (int repeat = 0; repeat < REPEATS; repeat++) {
+	for (uint32_t repeats = room_times(20) + 1; repeats > 0; repeats--) {
 		for (uintptr_t i = 0; i < EACH; i++) {
 			struct live_block block = {.row = (uint32_t)(lane + 1), .size = i, .side = live_side(0, (uint32_t)lane)};
 			if (put_in(MALLOC, 0x7f0000000000 + (i * THREADS + lane) * 32, &block, &old, &near) != LIVE_DONE)
@@ -294,7 +294,7 @@ static void setup_small(void)
 int main(void)
 {
 	Suite *suite = suite_create("live");
-	TCase *plain = tcase_create("plain");
+	TCase *plain = tcase_create("plain"), *threads = tcase_create("threads");
 	tcase_add_checked_fixture(plain, setup, NULL);
 	tcase_set_timeout(plain, 60);
 	tcase_add_test(plain, a_block_comes_back_whole);
@@ -308,10 +308,13 @@ int main(void)
 	tcase_add_test(plain, a_cancelled_move_leaves_all_as_it_was);
 	tcase_add_test(plain, a_move_ends_only_its_own_block);
 	tcase_add_test(plain, random_operations_match_a_reference);
-	tcase_add_test(plain, threads_share_lines_without_loss);
 	tcase_add_test(plain, memory_for_64_byte_blocks);
 	tcase_add_test(plain, memory_for_1_kib_blocks);
 	suite_add_tcase(suite, plain);
+	tcase_add_checked_fixture(threads, setup, NULL);
+	tcase_set_timeout(threads, 60);
+	tcase_add_test(threads, threads_share_lines_without_loss);
+	suite_add_tcase(suite, threads);
 	TCase *small = tcase_create("small");
 	tcase_add_checked_fixture(small, setup_small, NULL);
 	tcase_add_test(small, full_is_said_and_the_rest_goes_on);

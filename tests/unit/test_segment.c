@@ -536,7 +536,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("segment");
-	TCase *plain = tcase_create("plain");
+	TCase *plain = tcase_create("plain"), *threads = tcase_create("threads");
 	tcase_add_checked_fixture(plain, setup, teardown);
 	tcase_set_timeout(plain, 60);
 	tcase_add_test(plain, the_file_says_who_and_is_private);
@@ -544,7 +544,6 @@ int main(void)
 	tcase_add_test(plain, reserved_elements_are_zero_and_apart);
 	tcase_add_test(plain, the_cap_holds_and_full_is_for_good);
 	tcase_add_test(plain, what_is_given_back_can_be_taken_again);
-	tcase_add_test(plain, giving_back_hurts_nobody_who_goes_on);
 	tcase_add_test(plain, zeroes_stand_only_where_we_were);
 	tcase_add_test(plain, zeroes_are_no_larger_than_what_they_stand_for);
 	tcase_add_test(plain, limits_make_it_smaller_or_refuse);
@@ -560,5 +559,9 @@ int main(void)
 	tcase_add_test(plain, old_segments_are_pruned);
 	tcase_add_test(plain, the_end_is_noted_once);
 	suite_add_tcase(suite, plain);
+	tcase_add_checked_fixture(threads, setup, teardown);
+	tcase_set_timeout(threads, 60);
+	tcase_add_test(threads, giving_back_hurts_nobody_who_goes_on);
+	suite_add_tcase(suite, threads);
 	return run_suite(suite);
 }

@@ -150,7 +150,7 @@ static void check_process(const json_t *process)
 	const json_t *totals = json_object_get(process, "totals");
 	has_fields(totals, "alloc_blocks:i alloc_bytes:i freed_blocks:i freed_bytes:i live_blocks:i live_bytes:i peak_live_bytes:i");
 	has_fields(json_object_get(process, "trust"),
-	           "unknown_frees:i implicit_frees:i inherited_frees:i truncated_stacks:i drops:o tracker_bytes:i");
+	           "unknown_frees:i implicit_frees:i inherited_frees:i truncated_stacks:i unsettled_stacks:i drops:o tracker_bytes:i tracker_private_bytes:i");
 	has_fields(json_object_get(process, "ledger"), "rss_bytes:i rows:a");
 	json_array_foreach(json_object_get(process, "stacks"), i, stack) {
 		has_fields(stack, "id:s kind:s live_blocks:i live_bytes:i alloc_blocks:i alloc_bytes:i verdict:s frames:a");

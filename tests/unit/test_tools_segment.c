@@ -104,6 +104,21 @@ START_TEST(says_who_it_is)
 }
 END_TEST
 
+/* A shim of before says nothing of its private memory. */
+START_TEST(says_what_it_takes)
+{
+	struct profile_process *q = read_it();
+	ck_assert_uint_eq(q->tracker_private_bytes, 0);
+	ck_assert_uint_eq(q->tracker_bytes, fake_header(f)->committed_bytes);
+	fake_hot(f)->private_bytes = 12288;
+	q = read_it();
+	ck_assert_uint_eq(q->tracker_private_bytes, 12288);
+	ck_assert_uint_eq(q->tracker_bytes, fake_header(f)->committed_bytes + 12288);
+	fake_hot(f)->private_bytes = UINT64_MAX; /* damaged: no sum wraps */
+	ck_assert_uint_eq(read_it()->tracker_bytes, UINT64_MAX);
+}
+END_TEST
+
 START_TEST(hides_secrets_in_arguments)
 {
 	const char *args[] = {"server", "--password=hunter2", NULL};
@@ -732,6 +747,7 @@ static Suite *suite(void)
 	tcase_set_timeout(says, 60);
 	tcase_set_timeout(hostile, 300);
 	tcase_add_test(says, says_who_it_is);
+	tcase_add_test(says, says_what_it_takes);
 	tcase_add_test(says, hides_secrets_in_arguments);
 	tcase_add_test(says, tells_how_it_ended);
 	tcase_add_test(says, is_running_while_the_lock_is_held);

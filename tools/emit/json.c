@@ -110,8 +110,10 @@ static json_t *trust(const struct profile_process *p)
 	set_number(o, "implicit_frees", profile_counter_of(p, "implicit_frees"));
 	set_number(o, "inherited_frees", profile_counter_of(p, "inherited_frees"));
 	set_number(o, "truncated_stacks", profile_counter_of(p, "truncated_stacks"));
+	set_number(o, "unsettled_stacks", p->unsettled_stacks);
 	set(o, "drops", drops);
 	set_number(o, "tracker_bytes", p->tracker_bytes);
+	set_number(o, "tracker_private_bytes", p->tracker_private_bytes);
 	set(o, "counters", all);
 	set_number(o, "damaged_records", p->skipped);
 	set(o, "poisoned", json_boolean(p->poisoned));

@@ -136,6 +136,17 @@ static void whole(const struct page *page)
 	fputc('\n', page->out);
 }
 
+/* Only of a process that runs: its threads were in the middle of these, look after look. */
+static void unsettled(const struct page *page)
+{
+	char n[32];
+	if (page->process->unsettled_stacks == 0)
+		return;
+	emit_count(n, page->process->unsettled_stacks);
+	text_label(page, "");
+	fprintf(page->out, "%s changed too fast to be read at one instant: perhaps too low\n", n);
+}
+
 static bool is_told_above(const char *name)
 {
 	static const char *const told[] = {
@@ -167,18 +178,30 @@ static void drops(const struct page *page)
 	}
 }
 
+static void tracker(const struct page *page)
+{
+	const struct profile_process *p = page->process;
+	char all[32], private[32];
+	emit_bytes(all, p->tracker_bytes);
+	emit_bytes(private, p->tracker_private_bytes);
+	text_label(page, "tracker");
+	fprintf(page->out, "%s of memory for all this", all);
+	if (p->tracker_private_bytes)
+		fprintf(page->out, ", at most %s of it private to the process", private);
+	fputc('\n', page->out);
+}
+
 void text_trust(const struct page *page)
 {
 	const struct profile_process *p = page->process;
-	char size[32], n[32];
+	char n[32];
 	mode(page);
 	ended(page);
 	coverage(page);
 	whole(page);
+	unsettled(page);
 	drops(page);
-	emit_bytes(size, p->tracker_bytes);
-	text_label(page, "tracker");
-	fprintf(page->out, "%s of memory for all this\n", size);
+	tracker(page);
 	if (p->skipped) {
 		emit_count(n, p->skipped);
 		text_label(page, "damaged");

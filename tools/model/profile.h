@@ -115,7 +115,9 @@ struct profile_process {
 	struct profile_counts totals; /* malloc kind */
 	uint64_t peak_live_bytes;
 	struct profile_counts by_kind[MTRACE_KIND_COUNT];
-	uint64_t tracker_bytes; /* committed by the segment */
+	uint64_t tracker_bytes; /* the segment's committed bytes, and these: */
+	uint64_t tracker_private_bytes; /* touched beside the segment, at most; 0: not told by a shim of before */
+	uint64_t unsettled_stacks; /* read while they changed too fast for one instant: allocated more, perhaps, than is said */
 	struct profile_counter *counters; /* every counter of the segment, zero or not, in counters.def order */
 	uint32_t counter_count;
 

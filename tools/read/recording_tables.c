@@ -56,6 +56,8 @@ static const struct recording_field process_fields[] = {
 	NUMBER(34, profile_process, thread_count),
 	NUMBER(35, profile_process, mark_count),
 	NUMBER(36, profile_process, ledger_count),
+	NUMBER(37, profile_process, unsettled_stacks),
+	NUMBER(38, profile_process, tracker_private_bytes),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};

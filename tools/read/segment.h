@@ -50,7 +50,6 @@ struct segment {
 	struct profile_process *process;
 	struct segment_live_row *live_of_row; /* by row id */
 	struct segment_counts *counts_of_row; /* by row id */
-	uint64_t unsettled_rows;              /* rows that changed too fast to be read as one instant: perhaps too low */
 	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
 	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
 	struct segment_groups groups;
@@ -69,7 +68,8 @@ int segment_copy_head(struct segment *s);
 void segment_copy_region(struct segment *s, enum mtrace_region_id id);
 /* The map of ranges changes in place: copied until two looks at its first word agree. */
 void segment_copy_ranges(struct segment *s);
-/* segment_counts.c: copies ROWS, TALLIES and FOLDS, ROWS no longer than counts_of_row, which it fills. */
+/* segment_counts.c: copies ROWS, TALLIES and FOLDS, ROWS no longer than counts_of_row, which it fills; says how many rows
+   it could not read as of one instant. */
 void segment_copy_counts(struct segment *s);
 void segment_copy_free(struct segment *s);
 

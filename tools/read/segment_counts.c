@@ -245,5 +245,5 @@ void segment_copy_counts(struct segment *s)
 	drop_copy(&p.rows_before);
 	drop_copy(&p.folds_before);
 	s->regions[MTRACE_REGION_ROWS].count = least(s->regions[MTRACE_REGION_ROWS].count, p.rows);
-	s->unsettled_rows = p.unsettled;
+	s->process->unsettled_stacks = p.unsettled;
 }

@@ -138,7 +138,9 @@ void segment_read_facts(struct segment *s)
 	process->run_id = profile_string_n(s->profile, info->run_id, sizeof info->run_id);
 	process->shim_version = profile_string_n(s->profile, h->shim_version, sizeof h->shim_version);
 	process->peak_live_bytes = hot->peak_bytes > 0 ? (uint64_t)hot->peak_bytes : 0;
-	process->tracker_bytes = h->committed_bytes < s->file_bytes ? h->committed_bytes : s->file_bytes;
+	process->tracker_private_bytes = hot->private_bytes;
+	process->tracker_bytes = profile_sum(h->committed_bytes < s->file_bytes ? h->committed_bytes : s->file_bytes,
+	                                     process->tracker_private_bytes);
 	if (h->features_optional & MTRACE_FEATURE_DIES_WITH_PROCESS)
 		process->note = "its record dies with the process: no directory in memory could be written, and no `mtrace run` "
 		                "holds it";

@@ -198,27 +198,6 @@ static void compare(const struct paths *p)
 	process->note = profile_string(p->s->profile, note);
 }
 
-/* Beside the note that is there, if any. */
-static void add_note(struct segment *s, const char *note)
-{
-	char both[512];
-	if (s->process->note) {
-		snprintf(both, sizeof both, "%s; %s", s->process->note, note);
-		note = both;
-	}
-	s->process->note = profile_string(s->profile, note);
-}
-
-static void note_unsettled(struct segment *s)
-{
-	char note[160];
-	if (s->unsettled_rows == 0)
-		return;
-	snprintf(note, sizeof note, "%llu stacks changed too fast to be read as one instant; what they allocated may be more "
-	         "than is shown", (unsigned long long)s->unsettled_rows);
-	add_note(s, note);
-}
-
 /* Mappings but no malloc: what an allocator linked into the program looks like from here. */
 static void note_no_malloc(struct profile_process *process)
 {
@@ -242,5 +221,4 @@ void segment_read_stacks(struct segment *s)
 	renumber(s);
 	compare(&p);
 	note_no_malloc(s->process);
-	note_unsettled(s);
 }
