@@ -409,7 +409,7 @@ static_assert(sizeof(struct mtrace_mark) == 64, "segment format");
 /* ---- mapped ranges ------------------------------------------------------------------------------------
  *
  * A log of operations and two copies of the map, each sorted by start. An operation is reserved by its sequence
- * number (entry = sequence modulo MTRACE_RANGE_LOG_ENTRIES; region.used of RANGE_LOG is not used) and committed by a
+ * number (entry = sequence modulo what the region has room for; region.used of RANGE_LOG is not used) and committed by a
  * release store of `commit` = sequence + 1. Whoever gets the applier's word brings the copy that is not current up to
  * date and makes it current in one store; entries are not used again before both copies have them.
  * A reader takes the current copy, checks that `current` has not changed meanwhile, and replays the committed
@@ -438,7 +438,7 @@ struct mtrace_range_op {
 static_assert(sizeof(struct mtrace_range_op) == 64, "one cache line");
 
 #define MTRACE_RANGE_FILE 0x100u      /* maps a file */
-#define MTRACE_RANGE_LOG_ENTRIES 4096u
+#define MTRACE_RANGE_LOG_ENTRIES 16384u /* a busy machine may take the applier's processor for tens of milliseconds */
 #define MTRACE_RANGES_MAX 32768u
 
 struct mtrace_range {

@@ -164,15 +164,20 @@ static uint64_t load_copy(struct map *m)
 	return current >> 1;
 }
 
+/* The writer's: older ones had a quarter of today's. */
+static uint64_t log_entries(const struct segment *s)
+{
+	return segment_header(s)->regions[MTRACE_REGION_RANGE_LOG].reserved_bytes / sizeof(struct mtrace_range_op);
+}
+
 void segment_read_ranges(struct segment *s)
 {
 	struct map m = {.s = s};
 	if (s->regions[MTRACE_REGION_RANGES].count < sizeof(struct mtrace_range_table))
 		return;
-	uint64_t sequence = load_copy(&m);
-	for (unsigned i = 0; i < MTRACE_RANGE_LOG_ENTRIES; i++, sequence++) {
-		const struct mtrace_range_op *op =
-			segment_element(s, MTRACE_REGION_RANGE_LOG, sequence % MTRACE_RANGE_LOG_ENTRIES);
+	uint64_t sequence = load_copy(&m), entries = log_entries(s);
+	for (uint64_t i = 0; i < entries; i++, sequence++) {
+		const struct mtrace_range_op *op = segment_element(s, MTRACE_REGION_RANGE_LOG, sequence % entries);
 		if (!op || op->commit != sequence + 1)
 			break;
 		apply(&m, op);
