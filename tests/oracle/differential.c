@@ -5,7 +5,8 @@
  *
  *   DIFFERENTIAL_OUT=FILE    where the totals go; without it nothing is compared
  *   DIFFERENTIAL_EVERY=N     runs of RUN allocations of a thread, one run in N (default 1: all)
- *   DIFFERENTIAL_FALSIFY=W   one frame of the walk by W (rules, memo, libunwind) is made wrong: it must be found
+ *   DIFFERENTIAL_FALSIFY=W   one frame of the walk by W (rules, memo, libunwind) is made wrong, or what one remembered way
+ *                            comes to: it must be found
  *
  * Our walks run where the tracker's do: on the caller's stack, however small. libunwind needs more, and gets a stack of
  * its own. Only the process that was started with it is compared: it takes itself out of LD_PRELOAD, and is silent in
@@ -26,6 +27,7 @@
 
 #include "plat.h"
 #include "unwind/libunwind.h"
+#include "../lib/ways.h"
 #include "unwind/memo.h"
 #include "unwind/unwind.h"
 
@@ -43,6 +45,7 @@
 	X(first_instruction, 1, "the last return address is a function's first instruction and no rules cover the byte " \
 	  "before it: nobody called it, somebody laid it there as the end; libunwind guesses on by the frame register") \
 	X(memo, 0, "the memo's walk is not the rules' walk") \
+	X(way, 0, "a way in that was remembered does not lead to where the rules lead") \
 	X(unexplained, 0, "no rule explains it")
 
 enum class {
@@ -76,6 +79,7 @@ enum { SLOTS = 64, SLOT_STACK = 256 << 10, EXAMPLES = 4, RUN = 256, ENDS = 8, DE
 struct slot {
 	_Atomic int taken;
 	bool memo_walked;
+	enum ways_result way;
 	struct unwind_start start;
 	struct libunwind_registers registers;
 	struct walked by[WALKERS];
@@ -87,8 +91,9 @@ static _Atomic bool is_on;
 static char out_path[512];
 static unsigned long every = 1;
 static unsigned falsified = WALKERS; /* none */
+static bool falsified_way;
 static _Atomic bool falsified_one;
-static _Atomic unsigned long stacks, frames_seen, busy, memo_stacks, by_class[CLASS_COUNT], by_end[ENDS], by_depth[DEPTHS];
+static _Atomic unsigned long stacks, frames_seen, busy, memo_stacks, way_stacks, by_class[CLASS_COUNT], by_end[ENDS], by_depth[DEPTHS];
 
 struct example {
 	enum class class;
@@ -103,6 +108,7 @@ static __thread struct {
 	unsigned long events;
 	struct unwind_bounds bounds;
 	struct memo *memo;
+	struct ways *ways;
 } self __attribute__((tls_model("initial-exec")));
 
 /* ---- the walks ---------------------------------------------------------------------------------------- */
@@ -172,11 +178,25 @@ static enum class judge(const struct walked *ours, const struct walked *theirs)
 	return CLASS_unexplained;
 }
 
+/* After the rules: what is found is held against them. */
+static void walk_by_ways(struct slot *s)
+{
+	const struct walked *w = &s->by[BY_RULES];
+	s->way = WAYS_NEW;
+	uint32_t sum = ways_sum(w->frames, w->count, w->end);
+	if (falsified_way && w->count > 3)
+		sum += !atomic_exchange(&falsified_one, true);
+	if (self.ways)
+		s->way = ways_recall(self.ways, &s->start, &self.bounds, sum);
+}
+
 static enum class judge_all(const struct slot *s)
 {
 	const struct walked *rules = &s->by[BY_RULES], *memo = &s->by[BY_MEMO];
 	if (s->memo_walked && (memo->count != rules->count || memo->end != rules->end || !is_beginning(memo, rules)))
 		return CLASS_memo;
+	if (s->way == WAYS_WRONG)
+		return CLASS_way;
 	return judge(rules, &s->by[BY_LIBUNWIND]);
 }
 
@@ -189,6 +209,7 @@ static void count(const struct slot *s, enum class class)
 	atomic_fetch_add(&by_depth[depth < DEPTHS ? depth : DEPTHS - 1], 1);
 	atomic_fetch_add(&frames_seen, w->count);
 	atomic_fetch_add(&memo_stacks, s->memo_walked);
+	atomic_fetch_add(&way_stacks, s->way == WAYS_FOUND);
 	if (classes[class].explained)
 		return;
 	unsigned n = atomic_fetch_add(&example_count, 1);
@@ -263,6 +284,7 @@ static void enter_thread(void)
 		return;
 	find_bounds();
 	self.memo = map(sizeof *self.memo);
+	self.ways = map(sizeof *self.ways);
 }
 
 static struct slot *take_slot(void)
@@ -281,6 +303,7 @@ static NOINLINE void compare_in(struct slot *s)
 {
 	walk_by_memo(s);
 	walk_by_rules(s);
+	walk_by_ways(s);
 	if (unwind_libunwind_capture()(&s->registers) == 0)
 		differential_on_stack(s->stack + SLOT_STACK, walk_and_judge, s);
 	__asm__ volatile("" ::: "memory"); /* no tail call */
@@ -433,7 +456,8 @@ static void write_totals(int fd)
 	static const char *const end_names[ENDS] = {
 		"whole", "too_deep", "end_2", "end_no_rules", "end_bad_rules", "end_unreadable", "end_6", "end_loop",
 	};
-	dprintf(fd, "stacks %lu\nframes %lu\nmemo_stacks %lu\nbusy %lu\n", stacks, frames_seen, memo_stacks, busy);
+	dprintf(fd, "stacks %lu\nframes %lu\nmemo_stacks %lu\nway_stacks %lu\nbusy %lu\n", stacks, frames_seen, memo_stacks,
+		way_stacks, busy);
 	for (int i = 0; i < ENDS; i++)
 		dprintf(fd, "%s %lu\n", end_names[i], by_end[i]);
 	for (int i = 0; i < DEPTHS; i++)
@@ -476,6 +500,7 @@ static __attribute__((constructor)) void begin(void)
 	strcpy(out_path, path);
 	every = number_of("DIFFERENTIAL_EVERY", every);
 	falsified = walker_of(getenv("DIFFERENTIAL_FALSIFY"));
+	falsified_way = getenv("DIFFERENTIAL_FALSIFY") && strcmp(getenv("DIFFERENTIAL_FALSIFY"), "way") == 0;
 	slots = map(SLOTS * sizeof *slots);
 	plat_objects_init();
 	pthread_atfork(NULL, NULL, turn_off);

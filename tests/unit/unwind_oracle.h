@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "plat.h"
+#include "../lib/ways.h"
 #include "unwind/memo.h"
 #include "unwind/unwind.h"
 
@@ -36,8 +37,8 @@ static __thread struct unwind_bounds oracle_bounds;
 static __thread struct oracle_pair oracle_now;
 static __thread struct unwind_start oracle_started; /* of the last comparison */
 static _Atomic unsigned long oracle_recalled, oracle_recall_different;
-static __thread struct recents *oracle_recents;
-static __thread struct memo *oracle_memo, *oracle_lasting; /* the test process ends before it matters that it stays */
+static __thread struct ways *oracle_ways;
+static __thread struct memo *oracle_memo; /* the test process ends before it matters that it stays */
 static struct oracle_pair oracle_first_difference;
 static _Atomic unsigned long oracle_compared, oracle_different, oracle_excused, oracle_by_memo,
 	oracle_memo_different;
@@ -55,8 +56,7 @@ static void oracle_thread(void)
 	oracle_bounds.high = (uintptr_t)low + bytes;
 	if (!oracle_memo) {
 		oracle_memo = calloc(1, sizeof *oracle_memo);
-		oracle_lasting = calloc(1, sizeof *oracle_lasting);
-		oracle_recents = calloc(1, sizeof *oracle_recents);
+		oracle_ways = calloc(1, sizeof *oracle_ways);
 	}
 }
 
@@ -73,39 +73,6 @@ static bool oracle_walk_memo(const struct unwind_start *start, struct oracle_wal
 		w->frames[i] = (struct unwind_frame){ memo_pc(f), f->tag, (f->flags & MEMO_EXACT) != 0 };
 	}
 	return true;
-}
-
-static uint32_t oracle_sum(const struct oracle_walk *w)
-{
-	uint64_t sum = w->end;
-	for (size_t i = 0; i < w->count; i++)
-		sum = (sum ^ w->frames[i].pc) * 0x9e3779b97f4a7c15u;
-	return (uint32_t)(sum >> 32);
-}
-
-/* As the tracker's notes are: equal only where all that is further out is equal. */
-static void oracle_note(struct memo *m)
-{
-	uint64_t note = m->end + 1;
-	for (uint32_t i = 0; i < m->count; i++) {
-		note = (note ^ memo_pc(&m->frames[i])) * 0x9e3779b97f4a7c15u + (m->frames[i].flags & MEMO_EXACT);
-		m->frames[i].note = (uint32_t)(note >> 32) | 1;
-	}
-}
-
-/* As the tracker does it, with a memo that stays as it is when what is remembered of walks from here holds: then it must
-   be this one. false: it was another. */
-static bool oracle_recall(const struct unwind_start *start, const struct oracle_walk *ours)
-{
-	const struct recent *found = recents_find(oracle_recents, oracle_lasting, start, rules_epoch(), 1);
-	uint32_t sum = oracle_sum(ours), kept;
-	if (found)
-		atomic_fetch_add(&oracle_recalled, 1);
-	else if ((kept = memo_walk(oracle_lasting, start, &oracle_bounds)) != MEMO_CANNOT) {
-		oracle_note(oracle_lasting);
-		recents_remember(oracle_recents, oracle_lasting, start, kept, rules_epoch(), 1, sum);
-	}
-	return !found || found->result == sum;
 }
 
 static void oracle_setup(void)
@@ -176,8 +143,9 @@ static __attribute__((noinline, unused)) void oracle_compare(void)
 	atomic_fetch_add(&oracle_by_memo, by_memo);
 	if (by_memo && (p->memo.end != p->ours.end || !oracle_same(&p->memo, &p->ours)))
 		atomic_fetch_add(&oracle_memo_different, 1);
-	if (!oracle_recall(&start, &p->ours))
-		atomic_fetch_add(&oracle_recall_different, 1);
+	enum ways_result way = ways_recall(oracle_ways, &start, &oracle_bounds, ways_sum(p->ours.frames, p->ours.count, p->ours.end));
+	atomic_fetch_add(&oracle_recalled, way == WAYS_FOUND);
+	atomic_fetch_add(&oracle_recall_different, way == WAYS_WRONG);
 	if (oracle_has_no_truth(&p->ours)) {
 		atomic_fetch_add(&oracle_excused, 1);
 		return;
