@@ -113,16 +113,17 @@ static inline uint32_t splitlist_start(struct splitlist *l, uint32_t hash)
 	return segment_id_ok(l->elements, sentinel, l->element_bytes) ? sentinel : l->first_sentinel;
 }
 
-/* Doubles the buckets when the list has grown; a failure leaves longer walks. */
-static inline void splitlist_grow(struct splitlist *l)
+/* Counts an element that was linked, and doubles the buckets when the list has grown; a failure leaves longer walks.
+   Returns how many there are. */
+static inline uint32_t splitlist_grow(struct splitlist *l)
 {
 	uint32_t count = atomic_fetch_add_explicit(&l->element_count, 1, memory_order_relaxed) + 1;
 	uint32_t buckets = atomic_load_explicit(&l->bucket_count, memory_order_relaxed);
-	if (likely(count / SPLITLIST_LOAD < buckets) || !segment_ensure(l->buckets, (uint64_t)buckets * 2 * sizeof(uint32_t)))
-		return;
 	/* release: the bucket words are committed (zero) before anybody indexes them */
-	atomic_compare_exchange_strong_explicit(&l->bucket_count, &buckets, buckets * 2, memory_order_release,
-						memory_order_relaxed);
+	if (unlikely(count / SPLITLIST_LOAD >= buckets) && segment_ensure(l->buckets, (uint64_t)buckets * 2 * sizeof(uint32_t)))
+		atomic_compare_exchange_strong_explicit(&l->bucket_count, &buckets, buckets * 2, memory_order_release,
+							memory_order_relaxed);
+	return count;
 }
 
 /* Makes the empty list. false: no room for even that. */

@@ -145,10 +145,50 @@ static uint32_t new_node(uint64_t key)
 	return (uint32_t)id;
 }
 
+/* Where nodes were found last, by their hash: one line to look at and the node's own instead of a bucket's, its
+   sentinel's and those of the list. Private to the process, shared by its threads, and only believed when the node itself
+   agrees; mapped when there are more nodes than what a thread remembers of its own serves. */
+enum { HINTS_BITS = 18, HINTS_BYTES = sizeof(uint32_t) << HINTS_BITS, HINTS_FROM = 4096 };
+static _Atomic uint32_t *_Atomic hints;
+
+static __attribute__((cold, noinline)) void map_hints(void)
+{
+	static _Atomic uint32_t tried;
+	if (atomic_exchange_explicit(&tried, 1, memory_order_relaxed))
+		return;
+	void *map = plat_map_private(HINTS_BYTES);
+	if (!map)
+		return;
+	if (plat_wipe_on_fork(map, HINTS_BYTES) < 0) {
+		plat_unmap(map, HINTS_BYTES);
+		return;
+	}
+	segment_add_private(HINTS_BYTES);
+	atomic_store_explicit(&hints, map, memory_order_release); /* pairs: hinted, note_hint */
+}
+
+/* The node of this key, 0: not known here. */
+static inline uint32_t hinted(uint64_t key, uint32_t hash)
+{
+	_Atomic uint32_t *map = atomic_load_explicit(&hints, memory_order_acquire);
+	uint32_t id = map ? atomic_load_explicit(&map[hash >> (32 - HINTS_BITS)], memory_order_acquire) : 0; /* pairs: note_hint */
+	return id && segment_has(MTRACE_REGION_NODES, (id + 1ull) * sizeof(struct mtrace_node)) && node_at(id)->key == key ? id : 0;
+}
+
+static inline uint32_t note_hint(uint32_t hash, uint32_t id)
+{
+	_Atomic uint32_t *map = atomic_load_explicit(&hints, memory_order_acquire);
+	if (map)
+		atomic_store_explicit(&map[hash >> (32 - HINTS_BITS)], id, memory_order_release);
+	return id;
+}
+
 uint32_t stacks_node(uint32_t parent, uint32_t frame)
 {
 	uint64_t key = (uint64_t)parent << 32 | frame;
-	uint32_t hash = node_hash(key), order = splitlist_order(hash);
+	uint32_t hash = node_hash(key), order = splitlist_order(hash), known = hinted(key, hash);
+	if (known)
+		return known;
 	uint32_t from = splitlist_start(&nodes, hash), made = 0;
 	for (uint32_t steps = 0;; steps++) {
 		_Atomic uint32_t *link = node_link(from);
@@ -158,7 +198,7 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 		if (unlikely(steps == SPLITLIST_STEPS))
 			return segment_damaged();
 		if (next && node_at(next)->key == key)
-			return next;
+			return note_hint(hash, next);
 		if (next && node_order(next) <= order) {
 			from = next;
 			continue;
@@ -169,8 +209,9 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 		if (atomic_compare_exchange_strong_explicit(link, &next, made, memory_order_release, memory_order_relaxed))
 			break;
 	}
-	splitlist_grow(&nodes);
-	return made;
+	if (unlikely(splitlist_grow(&nodes) == HINTS_FROM))
+		map_hints();
+	return note_hint(hash, made);
 }
 
 /* A thread that is cancelled half way leaves an entry without a key. */
@@ -215,6 +256,8 @@ bool stacks_init(void)
 {
 	if (!splitlist_init(&frames) || !splitlist_init(&nodes))
 		return false;
+	if (atomic_load_explicit(&hints, memory_order_relaxed)) /* a forked child's, of its parent */
+		segment_add_private(HINTS_BYTES);
 	for (uint32_t m = 1; m < MTRACE_MARKER_COUNT; m++)
 		if (!(marker_frames[m] = stacks_frame(MTRACE_FRAME_MARKER, 0, m, 0)))
 			return false;

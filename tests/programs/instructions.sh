@@ -10,13 +10,13 @@ bench=$BUILD/tests/bench
 # What is added at most: NAME | BOUND | N | OPTIONS | PROGRAM ARGUMENTS, with N for the pairs.
 table() {
 	cat <<-END
-		memo hit, 12 frames deep|625|60000||micro N 12
-		memo hit, 40 frames deep|780|30000||micro N 40
-		two inner frames change, 12 deep|2354|40000||paths 16 16 N 2 10 next
-		ten inner frames change, 200 stacks at random|5515|40000||paths 200 200 N 10 2
-		cold, every stack new, 12 deep|7227|20000||paths N 1 0 10 2
-		no stacks (unwind=none)|484|100000|unwind=none|micro N 12
-		dormant (mode=off)|117|200000|mode=off|micro N 12
+		memo hit, 12 frames deep|525|60000||micro N 12
+		memo hit, 40 frames deep|720|30000||micro N 40
+		two inner frames change, 12 deep|1750|40000||paths 16 16 N 2 10 next
+		ten inner frames change, 200 stacks at random|5000|40000||paths 200 200 N 10 2
+		cold, every stack new, 12 deep|6300|20000||paths N 1 0 10 2
+		no stacks (unwind=none)|470|100000|unwind=none|micro N 12
+		dormant (mode=off)|60|200000|mode=off|micro N 12
 	END
 }
 
