@@ -65,7 +65,9 @@ static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 static inline bool records(uintptr_t caller)
 {
 	uint32_t active = boot_active();
-	return likely(active == GUARD_SIMPLY) || (active != GUARD_PASSIVE && records_aside(caller));
+	if (active == GUARD_SIMPLY || (active == GUARD_ASIDE && inside_allocator == 0))
+		return true;
+	return active != GUARD_PASSIVE && records_aside(caller);
 }
 
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */
