@@ -360,13 +360,29 @@ static struct recent *give_up(struct recents *all, uint32_t place)
 	return r;
 }
 
+/* Where it stands is the code's own choice, the same each time, unless the frame register tells where. */
+static void note_caller(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp)
+{
+	const struct memo_frame *innermost = &m->frames[m->count - 1];
+	struct recent_caller *c = recent_caller(all, start->pc);
+	if ((innermost->flags & MEMO_UNUSUAL) || rule_kind(innermost->rule) == RULE_FP)
+		return;
+	c->stamp = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	c->pc = start->pc;
+	c->offset = innermost[-1].sp - ARCH_WORD - start->sp;
+	atomic_signal_fence(memory_order_seq_cst);
+	c->stamp = stamp;
+}
+
 void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
 		      uint64_t stamp, uint32_t kind, uint32_t result)
 {
 	uint32_t words, joint;
 	if (!is_worth_it(all) || !is_by_words_alone(m, start))
 		return;
-	struct recent *r = give_up(all, recent_place(start));
+	note_caller(all, m, start, stamp);
+	struct recent *r = give_up(all, recent_place(all, start, stamp));
 	r->stamp = 0;
 	r->pc = start->pc;
 	r->sp = start->sp;

@@ -125,7 +125,7 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
  * A walk that is found leaves the memo as it is. It must be whole, and its notes the ids of paths: not 0, and equal only
  * where all that is further out is equal.
  */
-enum { RECENT_WORDS = 20, RECENT_SETS = 32, RECENT_WAYS = 4, RECENT_CREDIT = 64 };
+enum { RECENT_WORDS = 20, RECENT_SETS = 32, RECENT_WAYS = 4, RECENT_CALLERS = 64, RECENT_CREDIT = 64 };
 
 struct recent {
 	uintptr_t pc, sp;
@@ -145,17 +145,34 @@ struct recent {
 #define RECENT_NEEDS_FP 0x8000u
 _Static_assert(sizeof(struct recent) == 320, "five cache lines");
 
+/* Where the return address of a place's frame stands: what is called from one place, malloc in a wrapper of it, is told
+   apart by who called that. */
+struct recent_caller {
+	uintptr_t pc;
+	uint64_t stamp;
+	uint64_t offset; /* from sp */
+};
+
 /* What one thread walked lately. */
 struct recents {
 	struct recent set[RECENT_SETS][RECENT_WAYS];
+	struct recent_caller caller[RECENT_CALLERS];
 	uint8_t next[RECENT_SETS]; /* the way that is thought of giving up next */
 	uint32_t credit;           /* walks that were found again earn it, remembering spends it */
 	uint32_t misses;           /* without credit */
 };
 
-static inline uint32_t recent_place(const struct unwind_start *start)
+static inline struct recent_caller *recent_caller(struct recents *all, uintptr_t pc)
 {
-	return (uint32_t)(((start->pc ^ start->sp << 7) * 0x9e3779b97f4a7c15u) >> 59);
+	return &all->caller[(pc ^ pc >> 7) % RECENT_CALLERS];
+}
+
+/* The set of a walk's start. What is read is what the walk itself would read first: the same code runs at pc. */
+static inline uint32_t recent_place(struct recents *all, const struct unwind_start *start, uint64_t stamp)
+{
+	const struct recent_caller *c = recent_caller(all, start->pc);
+	uint64_t caller = likely(c->pc == start->pc) && likely(c->stamp == stamp) ? word_at(start->sp + c->offset) : 0;
+	return (uint32_t)(((caller ^ start->pc << 4 ^ start->sp << 7) * 0x9e3779b97f4a7c15u) >> 59);
 }
 _Static_assert(RECENT_SETS == 32, "the five bits of recent_place");
 
@@ -204,7 +221,7 @@ static inline __attribute__((always_inline)) const struct recent *recents_find(s
 									       const struct unwind_start *start,
 									       uint64_t stamp, uint32_t kind)
 {
-	struct recent *r = all->set[recent_place(start)];
+	struct recent *r = all->set[recent_place(all, start, stamp)];
 	for (uint32_t way = 0; way < RECENT_WAYS; way++, r++)
 		if (r->sp == start->sp && r->pc == start->pc && r->stamp == stamp &&
 		    (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == start->fp)) &&
