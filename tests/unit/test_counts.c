@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include "counts.h"
+#include "epochs.h"
+#include "history.h"
 #include "room.h"
 #include "slots.h"
 
@@ -19,7 +21,7 @@ static uint64_t rows_first;
 static void setup(void)
 {
 	room_open(256 << 20);
-	ck_assert(counts_init());
+	ck_assert(epochs_init(10000) && history_init() && counts_init());
 	rows_first = segment_reserve(MTRACE_REGION_ROWS, ROWS);
 	ck_assert_uint_ne(rows_first, UINT64_MAX);
 }
@@ -57,10 +59,11 @@ static void sum_up(const struct view *v, struct sums *s)
 	}
 	for (uint32_t i = 1; i < v->tally_count; i++) {
 		const struct mtrace_tally *t = &v->tallies[i];
-		if (!t->row || fold_of(v, 0, i))
+		uint32_t row = t->row & MTRACE_TALLY_ROW;
+		if (!row || fold_of(v, 0, i))
 			continue;
-		ck_assert_uint_lt(t->row - v->first, ROWS);
-		struct counts_change *c = &s->of[t->row - v->first];
+		ck_assert_uint_lt(row - v->first, ROWS);
+		struct counts_change *c = &s->of[row - v->first];
 		c->alloc_blocks += t->alloc_blocks;
 		c->alloc_bytes += t->alloc_bytes;
 		c->freed_blocks += t->freed_blocks;
@@ -281,7 +284,8 @@ static void run_until_killed(struct tape *tape)
 {
 	struct segment_request request = {.dir = room_dir, .cap_bytes = 256 << 20};
 	ck_assert_int_eq(segment_create(&request), SEGMENT_OK);
-	ck_assert(counts_init());
+	room_page.generation = 1ull << 32 | EPOCH_FIRST;
+	ck_assert(epochs_init(10000) && history_init() && counts_init());
 	tape->rows_first = rows_first = segment_reserve(MTRACE_REGION_ROWS, ROWS);
 	strcpy(tape->path, segment.path);
 	static void *arguments[THREADS][2];
