@@ -29,6 +29,8 @@ void counts_prepare(struct counts_tallies *t, uint32_t slot)
 	for (int i = 0; i < COUNTS_CHUNKS; i++)
 		t->chunks[i] = counts_no_tallies;
 	memset(t->own, 0, sizeof t->own);
+	t->spares = NULL;
+	t->spares_used = 0;
 	memset(t->credits, 0, sizeof t->credits);
 	t->epoch = epochs_now();
 	t->fold = NULL;
@@ -221,10 +223,21 @@ static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 
 /* ---- a row without a tally ------------------------------------------------------------------------------- */
 
+/* Those whose row is still held stay. */
+static void fold_spares(struct counts_tallies *t)
+{
+	uint32_t used = 0;
+	for (uint32_t i = 0; i < t->spares_used; i++)
+		if (!fold(t, &t->spares[i]))
+			used = i + 1;
+	t->spares_used = used;
+}
+
 /* Nothing of an earlier epoch may be counted on (C5). */
 static void take_into_sight(struct counts_tallies *t, uint32_t chunk)
 {
 	struct mtrace_tally *tallies = t->own[chunk];
+	fold_spares(t);
 	for (uint32_t i = 0; i < COUNTS_CHUNK_TALLIES; i++) {
 		struct mtrace_tally *tally = &tallies[i];
 		uint32_t row = row_of(tally);
@@ -234,16 +247,18 @@ static void take_into_sight(struct counts_tallies *t, uint32_t chunk)
 	t->chunks[chunk] = tallies;
 }
 
+static struct mtrace_tally *new_chunk(void)
+{
+	uint64_t first = segment_reserve(MTRACE_REGION_TALLIES, COUNTS_CHUNK_TALLIES);
+	return first > UINT32_MAX ? NULL : tally_at(first);
+}
+
 static struct mtrace_tally *own_place(struct counts_tallies *t, uint32_t row)
 {
 	uint32_t chunk = row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS;
 	if (unlikely(t->chunks[chunk] == counts_no_tallies)) {
-		if (!t->own[chunk]) {
-			uint64_t first = segment_reserve(MTRACE_REGION_TALLIES, COUNTS_CHUNK_TALLIES);
-			if (first > UINT32_MAX)
-				return NULL;
-			t->own[chunk] = tally_at(first);
-		}
+		if (!t->own[chunk] && !(t->own[chunk] = new_chunk()))
+			return NULL;
 		take_into_sight(t, chunk);
 	}
 	return counts_tally(t, row);
@@ -254,16 +269,20 @@ static uint8_t *credit_of(struct counts_tallies *t, uint32_t row)
 	return &t->credits[row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS][row % COUNTS_CHUNK_TALLIES];
 }
 
-static void begin_tally(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+static void fill_tally(struct mtrace_tally *tally, uint32_t row, uint32_t epoch, const struct counts_change *c)
 {
-	struct mtrace_tally *tally = counts_tally(t, row);
-	*credit_of(t, row) = CREDIT;
-	atomic_store_explicit(&tally->epoch, t->epoch, memory_order_relaxed);
+	atomic_store_explicit(&tally->epoch, epoch, memory_order_relaxed);
 	atomic_store_explicit(&tally->alloc_blocks, c->alloc_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_blocks, c->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_bytes, c->freed_bytes, memory_order_relaxed);
 	atomic_store_explicit(&tally->row, row, memory_order_release); /* C4 */
+}
+
+static void begin_tally(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+{
+	*credit_of(t, row) = CREDIT;
+	fill_tally(counts_tally(t, row), row, t->epoch, c);
 }
 
 static bool is_worn(struct counts_tallies *t, struct mtrace_tally *tally, uint32_t row)
@@ -308,7 +327,6 @@ static bool add_to_stray(uint32_t row, const struct counts_change *c, uint32_t e
 	return true;
 }
 
-/* The chunk was out of sight, and had the row's tally of this epoch all the while. */
 static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct counts_change *c)
 {
 	if (atomic_load_explicit(&tally->row, memory_order_relaxed) != row)
@@ -320,6 +338,23 @@ static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct 
 	return true;
 }
 
+/* The row is held, and so is the one that has its place. */
+static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+{
+	if (!t->spares && !(t->spares = new_chunk()))
+		return false;
+	for (uint32_t i = 0; i < t->spares_used; i++)
+		if (atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed) == t->epoch &&
+		    add_to_tally(&t->spares[i], row, c))
+			return true;
+	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+		fold_spares(t);
+	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+		return false;
+	fill_tally(&t->spares[t->spares_used++], row, t->epoch, c);
+	return true;
+}
+
 /* Rows met seldom are counted in place: folding costs more than that, so a tally's place is not given up at once. */
 __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change)
 {
@@ -327,7 +362,7 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 		return;
 	uint32_t epoch = t ? t->epoch : epochs_now();
 	struct mtrace_tally *tally = t ? own_place(t, row) : NULL;
-	if (tally && add_to_tally(tally, row, change))
+	if (tally && add_to_tally(tally, row, change)) /* the chunk was out of sight for no more than a jump out of a handler */
 		return;
 	if (tally && is_worn(t, tally, row) && fold(t, tally)) {
 		begin_tally(t, row, change);
@@ -337,7 +372,7 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 		return;
 	if (tally && fold(t, tally))
 		begin_tally(t, row, change);
-	else if (!add_to_stray(row, change, epoch))
+	else if (!(t && add_to_spare(t, row, change)) && !add_to_stray(row, change, epoch))
 		segment_count(MTRACE_COUNTER_drop_counts);
 }
 

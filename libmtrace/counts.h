@@ -15,7 +15,8 @@
  *      that interrupted that thread's hook (it counts in the rows themselves). A chunk passes to the next thread of the
  *      slot with its counts: nothing is folded when a thread ends.
  *   C2 a row's totals are written only by who holds the row: its version, odd, taken by a compare-and-swap that nobody
- *      waits for. Who cannot have it counts elsewhere: in a tally, or in a stray, which all threads share.
+ *      waits for. Who cannot have it counts elsewhere: in a tally, its own or a spare one, or, who has none, in a stray,
+ *      which all threads share.
  *   C3 a fold is settled whenever it is cut: the new totals and the tally are written to the thread's fold record, the
  *      record becomes valid, the totals are stored, the tally is emptied, the record becomes invalid. While it is valid
  *      a reader takes the row's totals from it and passes the tally by.
@@ -49,6 +50,8 @@ enum { COUNTS_CHUNKS = 16, COUNTS_CHUNK_TALLIES = 64 };
 struct counts_tallies {
 	struct mtrace_tally *chunks[COUNTS_CHUNKS]; /* in sight; never NULL: counts_no_tallies */
 	struct mtrace_tally *own[COUNTS_CHUNKS];    /* those that were made, in sight or not; NULL: not yet */
+	struct mtrace_tally *spares;                /* a chunk for rows that are held when they are wanted; NULL: not yet */
+	uint32_t spares_used;                       /* the first so many name rows, or did */
 	struct mtrace_fold *fold;                   /* NULL: nothing can be folded */
 	uint32_t epoch;                             /* that the thread counts in */
 	uint8_t credits[COUNTS_CHUNKS][COUNTS_CHUNK_TALLIES]; /* events of other rows until the place is given up */

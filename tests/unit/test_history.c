@@ -1,7 +1,14 @@
 /*
  * history: what a row had counted at each boundary is what a reference model says, whatever the order in which threads
- * fold; boundaries and marks are thinned as said and counted; without room, what is not known is said to be so.
+ * fold; boundaries and marks are thinned as said and counted; without room, what is not known is said to be so. Killed at
+ * each store of a fold, or at any instant, the history is that of before or after, to the event in flight.
  */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
 #include "counts.h"
 #include "epochs.h"
 #include "history.h"
@@ -37,6 +44,37 @@ static bool is_there(uint32_t i)
 
 /* ---- what a reader makes of it ---- */
 
+/* Where the regions are: in our own segment, or in the file of one that was killed. */
+struct view {
+	const struct mtrace_row *rows;
+	const struct mtrace_tally *tallies;
+	const struct mtrace_fold *folds;
+	const uint64_t *words;
+	const struct mtrace_past *units;
+	const struct mtrace_boundary *boundaries;
+	uint64_t tally_count, fold_count, word_count, unit_count;
+};
+
+static const void *region_of(const char *file, enum mtrace_region_id id, uint64_t *count)
+{
+	const struct mtrace_region *r = &((const struct mtrace_header *)(const void *)file)->regions[id];
+	*count = r->committed_bytes / r->element_bytes;
+	return file + r->offset;
+}
+
+static struct view view_of(const void *file)
+{
+	struct view v;
+	uint64_t count;
+	v.rows = region_of(file, MTRACE_REGION_ROWS, &count);
+	v.boundaries = region_of(file, MTRACE_REGION_EPOCHS, &count);
+	v.tallies = region_of(file, MTRACE_REGION_TALLIES, &v.tally_count);
+	v.folds = region_of(file, MTRACE_REGION_FOLDS, &v.fold_count);
+	v.words = region_of(file, MTRACE_REGION_PASTS, &v.word_count);
+	v.units = region_of(file, MTRACE_REGION_HISTORY, &v.unit_count);
+	return v;
+}
+
 struct sum {
 	bool known;
 	uint32_t live_blocks;
@@ -59,17 +97,18 @@ static void add_counts(struct sum *s, uint64_t alloc_blocks, uint64_t alloc_byte
 	s->alloc_bytes += alloc_bytes;
 }
 
-static void add_entries(struct sum *s, uint64_t word, uint32_t epoch)
+static void add_entries(const struct view *v, struct sum *s, uint64_t word, uint32_t epoch)
 {
-	const struct mtrace_past *units = (const void *)segment.base[MTRACE_REGION_HISTORY], *found = NULL;
+	const struct mtrace_past *found = NULL;
 	uint32_t id = MTRACE_PAST_ARRAY(word), last = 0;
 	if (id == MTRACE_PAST_LOST)
 		s->known = false;
 	if (id == 0 || id == MTRACE_PAST_LOST)
 		return;
-	const struct mtrace_past_head *head = (const void *)(units + id);
+	const struct mtrace_past_head *head = (const void *)(v->units + id);
+	ck_assert_uint_lt(id + head->places, v->unit_count);
 	for (uint32_t i = 1; i <= head->places; i++) {
-		const struct mtrace_past *p = &units[id + i];
+		const struct mtrace_past *p = &v->units[id + i];
 		if (p->epoch <= last || p->epoch >= MTRACE_PAST_EPOCH(word))
 			break;
 		last = p->epoch;
@@ -81,22 +120,41 @@ static void add_entries(struct sum *s, uint64_t word, uint32_t epoch)
 		add_past(s, found);
 }
 
-static struct sum sum_at(uint32_t row, uint32_t epoch)
+static const struct mtrace_fold *fold_of(const struct view *v, uint32_t row, uint64_t tally)
+{
+	for (uint64_t i = 0; i < v->fold_count; i++)
+		if (v->folds[i].valid && (row ? v->folds[i].row == row : v->folds[i].tally == tally))
+			return &v->folds[i];
+	return NULL;
+}
+
+static struct sum sum_in(const struct view *v, uint32_t row, uint32_t epoch)
 {
 	struct sum s = {.known = true};
-	const struct mtrace_row *r = counts_row(row);
-	uint64_t word = *history_word(row);
-	if (MTRACE_PAST_EPOCH(word) <= epoch)
-		add_counts(&s, r->alloc_blocks, r->alloc_bytes, r->freed_blocks, r->freed_bytes);
+	const struct mtrace_row *r = &v->rows[row];
+	const struct mtrace_fold *f = fold_of(v, row, 0);
+	uint64_t word = f ? f->past : row < v->word_count ? v->words[row] : 0;
+	if (MTRACE_PAST_EPOCH(word) > epoch)
+		add_entries(v, &s, word, epoch);
+	else if (f)
+		add_counts(&s, f->alloc_blocks, f->alloc_bytes, f->freed_blocks, f->freed_bytes);
 	else
-		add_entries(&s, word, epoch);
-	uint64_t tallies = segment.used[MTRACE_REGION_TALLIES];
-	for (uint64_t i = 1; i < tallies; i++) {
-		const struct mtrace_tally *t = (const struct mtrace_tally *)(const void *)segment.base[MTRACE_REGION_TALLIES] + i;
-		if ((t->row & MTRACE_TALLY_ROW) == row && t->epoch <= epoch)
+		add_counts(&s, r->alloc_blocks, r->alloc_bytes, r->freed_blocks, r->freed_bytes);
+	for (uint64_t i = 1; i < v->tally_count; i++) {
+		const struct mtrace_tally *t = &v->tallies[i];
+		if ((t->row & MTRACE_TALLY_ROW) != row || (f && f->tally == i))
+			continue;
+		s.known &= !(t->epoch & MTRACE_EPOCHS_MIXED);
+		if (t->epoch <= epoch)
 			add_counts(&s, t->alloc_blocks, t->alloc_bytes, t->freed_blocks, t->freed_bytes);
 	}
 	return s;
+}
+
+static struct sum sum_at(uint32_t row, uint32_t epoch)
+{
+	struct view v = view_of(segment.header);
+	return sum_in(&v, row, epoch);
 }
 
 /* ---- the model: live and allocated of each row, at the end of each epoch ---- */
@@ -340,13 +398,241 @@ START_TEST(damaged_words_are_not_followed)
 }
 END_TEST
 
+/* ---- cut short ---- */
+
+/* A fold that brings its row into the next epoch, and one that comes late, stopped at each of its stores. */
+START_TEST(a_fold_cut_short_leaves_the_history_whole)
+{
+	for (int step = 0; step < 8; step++)
+		for (int late = 0; late < 2; late++) {
+			struct counts_tallies t, other;
+			counts_prepare(&t, 7);
+			counts_prepare(&other, 8);
+			uint32_t row = (uint32_t)rows_first + (uint32_t)(step * 2 + late), first = epochs_now();
+			counts_allocated(&t, row, 10);
+			epochs_end_at_mark(1, 1);
+			if (late) { /* the row is an epoch ahead */
+				counts_allocated(NULL, row, 10);
+				epochs_end_at_mark(1, 1);
+				counts_allocated(NULL, row, 10);
+			}
+			struct mtrace_row *r = counts_row(row), was = *r;
+			uint64_t word = *history_word(row);
+			counts_enter_epoch(&t, epochs_now());
+			struct mtrace_tally *tally = t.own[row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS] + row % COUNTS_CHUNK_TALLIES;
+			struct mtrace_tally had = *tally;
+			ck_assert_uint_eq(had.row, row);
+			counts_allocated(&t, row, 10); /* folds the tally of the first epoch, and begins one */
+			struct mtrace_fold record = *t.fold;
+			record.valid = 1;
+			uint64_t now = *history_word(row);
+			struct mtrace_row done = *r;
+			ck_assert_uint_ne(now, word);
+			*tally = had;
+			*r = was;
+			r->version = was.version + 1;
+			*history_word(row) = word;
+			*t.fold = record;
+			if (step > 0)
+				r->alloc_blocks = done.alloc_blocks;
+			if (step > 1)
+				r->alloc_bytes = done.alloc_bytes;
+			if (step > 2)
+				*history_word(row) = now;
+			if (step > 3)
+				tally->row = 0;
+			for (int settled = 0; settled < 2; settled++) {
+				struct sum s = sum_at(row, first);
+				ck_assert_msg(s.known && s.alloc_blocks == 1 && s.alloc_bytes == 10, "step %d, late %d, settled %d: %llu",
+					      step, late, settled, (unsigned long long)s.alloc_blocks);
+				s = sum_at(row, epochs_now());
+				ck_assert_uint_eq(s.alloc_blocks, late ? 3 : 1);
+				if (late)
+					ck_assert_uint_eq(sum_at(row, first + 1).alloc_blocks, 2);
+				counts_settle(&t);
+			}
+			ck_assert_uint_eq(r->version % 2, 0);
+		}
+}
+END_TEST
+
+/* ---- kill -9 ---- */
+
+enum { LANES_KILLED = 4, ROWS_KILLED = 96, KEPT = 256 };
+
+/* In memory that the killer shares: events begun and done, and what was done when the lane first saw each epoch. */
+struct tape {
+	_Atomic uint32_t ready;
+	uint64_t rows_first;
+	char path[600]; /* of the segment */
+	struct tape_lane {
+		_Atomic uint32_t begun[ROWS_KILLED], done[ROWS_KILLED];
+		_Atomic uint32_t epoch; /* it is in, since what follows was written */
+		struct {
+			_Atomic uint32_t epoch; /* that the lane was in before; 0: being written */
+			_Atomic uint32_t until; /* the last epoch of which this holds */
+			uint32_t done[ROWS_KILLED];
+		} at[KEPT];
+	} lanes[LANES_KILLED];
+};
+
+static void note_epoch(struct tape_lane *lane, uint32_t from, uint32_t to, uint32_t n)
+{
+	atomic_store(&lane->at[n % KEPT].epoch, 0);
+	for (int i = 0; i < ROWS_KILLED; i++)
+		lane->at[n % KEPT].done[i] = lane->done[i];
+	atomic_store(&lane->at[n % KEPT].until, to - 1);
+	atomic_store(&lane->at[n % KEPT].epoch, from);
+	atomic_store(&lane->epoch, to);
+}
+
+static void *count_on_tape(void *argument)
+{
+	struct tape *tape = ((void **)argument)[0];
+	uintptr_t index = (uintptr_t)((void **)argument)[1];
+	struct tape_lane *lane = &tape->lanes[index];
+	struct counts_tallies t;
+	uint64_t random = 88172645463325252u + index;
+	counts_prepare(&t, (uint32_t)index);
+	atomic_store(&lane->epoch, t.epoch);
+	for (uint32_t n = 0;;) {
+		uint32_t now = epochs_now();
+		if (now != t.epoch) {
+			note_epoch(lane, t.epoch, now, n++);
+			counts_enter_epoch(&t, now);
+		}
+		uint32_t i = (uint32_t)(room_random(&random) >> 20) % ROWS_KILLED, row = (uint32_t)tape->rows_first + i;
+		if (room_random(&random) % 4)
+			row = (uint32_t)tape->rows_first + (i %= 8); /* most in few rows, so that they are folded by all */
+		atomic_store_explicit(&lane->begun[i], lane->begun[i] + 1, memory_order_relaxed);
+		counts_allocated(&t, row, size_of(i));
+		atomic_store_explicit(&lane->done[i], lane->done[i] + 1, memory_order_relaxed);
+	}
+	return NULL;
+}
+
+static void run_until_killed(struct tape *tape)
+{
+	struct segment_request request = {.dir = room_dir, .cap_bytes = 256 << 20};
+	static void *arguments[LANES_KILLED][2];
+	ck_assert_int_eq(segment_create(&request), SEGMENT_OK);
+	room_page.generation = 1ull << 32 | EPOCH_FIRST;
+	ck_assert(epochs_init(1000) && history_init() && counts_init());
+	tape->rows_first = segment_reserve(MTRACE_REGION_ROWS, ROWS_KILLED);
+	strcpy(tape->path, segment.path);
+	for (uintptr_t i = 0; i < LANES_KILLED; i++) {
+		pthread_t thread;
+		arguments[i][0] = tape;
+		arguments[i][1] = (void *)i;
+		pthread_create(&thread, NULL, count_on_tape, arguments[i]);
+	}
+	atomic_store(&tape->ready, 1);
+	for (uint64_t tick = 0;; tick += MTRACE_TICKS_PER_SECOND) {
+		usleep(400);
+		if (tick / MTRACE_TICKS_PER_SECOND % 5 == 0)
+			epochs_end_at_mark(1, 1);
+		else
+			epochs_look(tick);
+	}
+}
+
+/* What a lane had counted of a row when `epoch` ended: exactly, or between two figures when it may have been in it at its
+   death. false: its note was written over by now. */
+static bool lane_at(const struct tape_lane *lane, uint32_t i, uint32_t epoch, uint64_t *least, uint64_t *most)
+{
+	for (int n = 0; n < KEPT; n++)
+		if (lane->at[n].epoch && lane->at[n].epoch <= epoch && lane->at[n].until >= epoch) {
+			*least += lane->at[n].done[i];
+			*most += lane->at[n].done[i];
+			return true;
+		}
+	if (lane->epoch > epoch)
+		return false;
+	/* in `epoch`, or an earlier one, to the last; or at its end, the note half written */
+	*least += lane->done[i];
+	*most += lane->begun[i];
+	return true;
+}
+
+static uint32_t expect_lanes(const struct tape *tape, const struct view *v, uint32_t epoch)
+{
+	uint32_t checked = 0;
+	for (uint32_t i = 0; i < ROWS_KILLED; i++) {
+		uint64_t least = 0, most = 0;
+		bool noted = true;
+		for (int lane = 0; lane < LANES_KILLED; lane++)
+			noted &= lane_at(&tape->lanes[lane], i, epoch, &least, &most);
+		if (!noted)
+			continue;
+		struct sum s = sum_in(v, (uint32_t)tape->rows_first + i, epoch);
+		if (!s.known) /* by strays of many epochs only */
+			continue;
+		least -= least < LANES_KILLED ? least : LANES_KILLED; /* in flight then: counted after it */
+		ck_assert_msg(s.alloc_blocks >= least && s.alloc_blocks <= most &&
+			      s.alloc_bytes >= least * size_of(i) && s.alloc_bytes <= most * size_of(i),
+			      "row %u at the end of epoch %u: %llu of %llu to %llu", i, epoch,
+			      (unsigned long long)s.alloc_blocks, (unsigned long long)least, (unsigned long long)most);
+		checked++;
+	}
+	return checked;
+}
+
+static uint64_t kill_once(struct tape *tape, unsigned wait_us)
+{
+	struct stat st;
+	uint64_t checked = 0;
+	memset(tape, 0, sizeof *tape);
+	pid_t child = fork();
+	if (child == 0)
+		run_until_killed(tape);
+	while (!atomic_load(&tape->ready))
+		usleep(100);
+	usleep(wait_us);
+	int fd = open(tape->path, O_RDONLY);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	void *file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(file, MAP_FAILED);
+	struct view v = view_of(file);
+	for (uint32_t b = 0; b < MTRACE_BOUNDARIES; b++)
+		if (MTRACE_BOUNDARY_STATE(v.boundaries[b].state) == MTRACE_BOUNDARY_THERE)
+			checked += expect_lanes(tape, &v, MTRACE_BOUNDARY_EPOCH(v.boundaries[b].state));
+	munmap(file, (size_t)st.st_size);
+	close(fd);
+	ck_assert_int_eq(unlink(tape->path), 0);
+	return checked;
+}
+
+START_TEST(killed_at_any_instant_each_boundary_is_as_it_was)
+{
+	const char *text = getenv("KILLS");
+	struct tape *tape = mmap(NULL, sizeof *tape, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t state = room_seed(), checked = 0;
+	int kills = text ? atoi(text) : 60;
+	snprintf(room_dir, sizeof room_dir, "/dev/shm/mtrace-unit.%d", getpid());
+	ck_assert_int_eq(mkdir(room_dir, 0700), 0);
+	for (int round = 0; round < kills; round++)
+		checked += kill_once(tape, (unsigned)(room_random(&state) % 30000));
+	ck_assert_uint_gt(checked, (uint64_t)kills * ROWS_KILLED);
+	rmdir(room_dir);
+}
+END_TEST
+
 static Suite *history_suite(void)
 {
 	Suite *suite = suite_create("history");
 	TCase *rows = tcase_create("rows"), *boundaries = tcase_create("boundaries"), *room = tcase_create("room");
+	TCase *cut = tcase_create("cut short"), *killed = tcase_create("kill -9");
 	tcase_add_checked_fixture(rows, setup, NULL);
 	tcase_add_checked_fixture(boundaries, setup, NULL);
 	tcase_add_checked_fixture(room, setup, NULL);
+	tcase_add_checked_fixture(cut, setup, NULL);
+	tcase_add_test(cut, a_fold_cut_short_leaves_the_history_whole);
+	tcase_add_test(killed, killed_at_any_instant_each_boundary_is_as_it_was);
+	tcase_set_timeout(killed, 600);
+	suite_add_tcase(suite, cut);
+	suite_add_tcase(suite, killed);
 	tcase_add_loop_test(rows, each_boundary_is_as_the_model_says, 0, 6);
 	tcase_add_test(boundaries, every_span_has_eight_even_windows);
 	tcase_add_test(boundaries, a_process_that_sleeps_ends_one_epoch);
