@@ -307,6 +307,40 @@ START_TEST(many_marks_are_thinned_and_counted)
 }
 END_TEST
 
+/* A row that somebody holds for 40 epochs, as a thread that lost its processor does. */
+START_TEST(a_row_that_is_held_keeps_its_history)
+{
+	struct counts_tallies t;
+	uint32_t row = (uint32_t)rows_first;
+	counts_prepare(&t, 0);
+	counts_allocated(&t, row, 16);
+	epochs_look(0);
+	counts_row(row)->version = 1;
+	for (uint64_t n = 1; n <= 40; n++) {
+		epochs_look(n * MTRACE_TICKS_PER_SECOND);
+		counts_enter_epoch(&t, epochs_now());
+		for (uint64_t i = 0; i < n; i++)
+			counts_allocated(&t, row, 16);
+	}
+	for (int held = 1; held >= 0; held--) {
+		for (uint32_t b = 0; b < MTRACE_BOUNDARIES; b++) {
+			uint32_t epoch = MTRACE_BOUNDARY_EPOCH(boundary(b)->state);
+			if (!is_there(b) || epoch > 40)
+				continue;
+			struct sum s = sum_at(row, epoch);
+			ck_assert(s.known);
+			ck_assert_uint_eq(s.alloc_blocks, 1 + epoch * (epoch - 1) / 2);
+		}
+		counts_row(row)->version = 2;
+		epochs_look(41 * MTRACE_TICKS_PER_SECOND);
+		counts_enter_epoch(&t, epochs_now());
+		counts_allocated(&t, row, 16);
+		ck_assert_uint_eq(t.spares_used, 0);
+	}
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_drop_counts), 0);
+}
+END_TEST
+
 /* All places being filled by threads that are stopped there. */
 START_TEST(a_mark_without_a_place_is_counted)
 {
@@ -634,6 +668,7 @@ static Suite *history_suite(void)
 	suite_add_tcase(suite, cut);
 	suite_add_tcase(suite, killed);
 	tcase_add_loop_test(rows, each_boundary_is_as_the_model_says, 0, 6);
+	tcase_add_test(rows, a_row_that_is_held_keeps_its_history);
 	tcase_add_test(boundaries, every_span_has_eight_even_windows);
 	tcase_add_test(boundaries, a_process_that_sleeps_ends_one_epoch);
 	tcase_add_test(boundaries, many_marks_are_thinned_and_counted);
