@@ -48,6 +48,11 @@ static const char *mark_in(const char *target)
 	return at && at != target && at[1] != '\0' && access(target, F_OK) != 0 ? at + 1 : NULL;
 }
 
+bool show_is_mark(const char *target)
+{
+	return mark_in(target) != NULL;
+}
+
 static bool has_mark(const struct profile_process *process, const char *name)
 {
 	for (uint32_t i = 0; i < process->mark_count; i++)
