@@ -118,7 +118,7 @@ static int check_side(const char *command, const char *target, const struct prof
 		     command, target, target);
 		return EXIT_NOTHING;
 	}
-	return show_is_mark(target) ? EXIT_DONE : show_recorded(command, target, p);
+	return show_recorded(command, target, p);
 }
 
 static int save_baseline(const char *pid, const char *output, const struct profile *p)

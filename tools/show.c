@@ -48,11 +48,6 @@ static const char *mark_in(const char *target)
 	return at && at != target && at[1] != '\0' && access(target, F_OK) != 0 ? at + 1 : NULL;
 }
 
-bool show_is_mark(const char *target)
-{
-	return mark_in(target) != NULL;
-}
-
 static bool has_mark(const struct profile_process *process, const char *name)
 {
 	for (uint32_t i = 0; i < process->mark_count; i++)
@@ -273,7 +268,7 @@ const char *show_why_nothing(const struct profile_process *p)
 int show_recorded(const char *command, const char *target, const struct profile *p)
 {
 	for (uint32_t i = 0; i < p->process_count; i++)
-		if (!show_why_nothing(&p->processes[i]))
+		if (mark_in(target) || !show_why_nothing(&p->processes[i])) /* at a mark nothing may be there yet */
 			return EXIT_DONE;
 	warn("%s: %s recorded no allocation: %s", command, target, show_why_nothing(&p->processes[0]));
 	return EXIT_NOTHING;

@@ -18,9 +18,6 @@ struct profile_process;
    after one line on stderr. */
 struct profile *show_open(const char *command, const char *target, const char *const *search);
 
-/* Does the target name a mark, TARGET@MARK? */
-bool show_is_mark(const char *target);
-
 /* NULL: stdout. "-" too. -1 after one line on stderr. */
 int show_output(const char *command, const char *path, FILE **out);
 int show_close(const char *command, const char *path, FILE *out); /* -1 when not all was written */
