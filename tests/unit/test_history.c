@@ -643,7 +643,7 @@ START_TEST(killed_at_any_instant_each_boundary_is_as_it_was)
 	const char *text = getenv("KILLS");
 	struct tape *tape = mmap(NULL, sizeof *tape, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t state = room_seed(), checked = 0;
-	int kills = text ? atoi(text) : 60;
+	int kills = text ? atoi(text) : (int)room_times(60);
 	snprintf(room_dir, sizeof room_dir, "/dev/shm/mtrace-unit.%d", getpid());
 	ck_assert_int_eq(mkdir(room_dir, 0700), 0);
 	for (int round = 0; round < kills; round++)
@@ -686,5 +686,5 @@ static Suite *history_suite(void)
 
 int main(void)
 {
-	return room_run(history_suite());
+	return run_suite(history_suite());
 }

@@ -14,6 +14,7 @@
 #include "model/history.h"
 #include "model/profile.h"
 #include "read/read.h"
+#include "run.h"
 
 enum { FOLDED = MTRACE_FIRST_TALLY, LATE, PARKED, STRAY = 3, STAGES = 9 };
 enum { ARRAY = 4, OTHER_ARRAY = 8 };
@@ -338,9 +339,5 @@ int main(void)
 	tcase_add_test(model, windows_of_a_stack);
 	suite_add_tcase(s, reads);
 	suite_add_tcase(s, model);
-	SRunner *runner = srunner_create(s);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(s);
 }
