@@ -119,22 +119,36 @@ static uint32_t rank_of(uint64_t state, uint32_t *count)
 	return older;
 }
 
-/* The first one stays, whatever comes. */
+static _Atomic uint64_t *mark_state(uint32_t i)
+{
+	return &boundary_at(MTRACE_BOUNDARIES_OF_TIME + i)->state;
+}
+
+static bool is_thinned(uint64_t state)
+{
+	uint32_t count, rank = rank_of(state, &count);
+	return MTRACE_BOUNDARY_STATE(state) == MTRACE_BOUNDARY_THERE && rank % 2 && rank < count / 2;
+}
+
+/* The first one stays, whatever comes. Chosen first, since ranks change with each that goes; a place that somebody else
+   thinned and filled meanwhile has a newer mark than any of those. */
 static __attribute__((noinline)) void thin_marks(void)
 {
-	uint64_t chosen[MTRACE_BOUNDARIES_OF_MARKS] = {0};
-	uint32_t count;
+	uint64_t chosen[MTRACE_BOUNDARIES_OF_MARKS / 64] = {0}, newest = 0;
 	for (uint32_t i = 0; i < MTRACE_BOUNDARIES_OF_MARKS; i++) {
-		uint64_t state = atomic_load_explicit(&boundary_at(MTRACE_BOUNDARIES_OF_TIME + i)->state, memory_order_relaxed);
-		uint32_t rank = rank_of(state, &count);
-		if (MTRACE_BOUNDARY_STATE(state) == MTRACE_BOUNDARY_THERE && rank % 2 && rank < count / 2)
-			chosen[i] = state;
+		uint64_t state = atomic_load_explicit(mark_state(i), memory_order_relaxed);
+		if (!is_thinned(state))
+			continue;
+		chosen[i / 64] |= 1ull << i % 64;
+		newest = state > newest ? state : newest;
 	}
-	for (uint32_t i = 0; i < MTRACE_BOUNDARIES_OF_MARKS; i++)
-		if (chosen[i] && atomic_compare_exchange_strong_explicit(&boundary_at(MTRACE_BOUNDARIES_OF_TIME + i)->state,
-									 &chosen[i], MTRACE_BOUNDARY_FREE,
-									 memory_order_acq_rel, memory_order_relaxed)) /* E3 */
+	for (uint32_t i = 0; i < MTRACE_BOUNDARIES_OF_MARKS; i++) {
+		uint64_t state = atomic_load_explicit(mark_state(i), memory_order_relaxed);
+		if (chosen[i / 64] >> i % 64 & 1 && MTRACE_BOUNDARY_STATE(state) == MTRACE_BOUNDARY_THERE && state <= newest &&
+		    atomic_compare_exchange_strong_explicit(mark_state(i), &state, MTRACE_BOUNDARY_FREE, memory_order_acq_rel,
+							    memory_order_relaxed)) /* E3 */
 			segment_count(MTRACE_COUNTER_marks_thinned);
+	}
 }
 
 static struct mtrace_boundary *claim_for_mark(void)
