@@ -159,6 +159,7 @@ static void fill_small(struct profile *p, struct profile_process *process, uint6
 static void fill_history(struct profile *p, struct profile_process *process, uint64_t *state, uint32_t size)
 {
 	process->window_ns = number(state);
+	process->active_ns = number(state);
 	process->boundary_count = below(state, size < 24 ? size + 1 : 24);
 	process->boundaries = profile_alloc(p, process->boundary_count, sizeof(*process->boundaries));
 	for (uint32_t i = 0; i < process->boundary_count; i++)
@@ -514,6 +515,7 @@ static void compare_description(struct comparison *c, const struct profile_proce
 	SAME(counter_count);
 	SAME(ledger_count);
 	SAME(window_ns);
+	SAME(active_ns);
 	SAME(boundary_count);
 	SAME(change_count);
 }

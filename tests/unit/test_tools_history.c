@@ -27,6 +27,7 @@ static void set_boundary(uint32_t place, uint32_t epoch, uint32_t unit, uint32_t
 	struct mtrace_boundary *b = fake_element(f, MTRACE_REGION_EPOCHS, place);
 	*b = (struct mtrace_boundary){.state = (uint64_t)epoch << 2 | MTRACE_BOUNDARY_THERE, .unit = unit, .mark = mark,
 	                              .mono_ns = fake_header(f)->mono_start_ns + epoch * 1000000000ull, .live_bytes = epoch,
+	                              .active_tick = epoch * 8,
 	                              .peak_bytes = epoch + 1};
 }
 
@@ -296,6 +297,7 @@ START_TEST(back_to_a_mark)
 	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_JNI_GLOBAL].live_blocks, 6);
 	ck_assert_uint_eq(process->stack_count, 1);
 	ck_assert_uint_eq(process->lived_ns, 5000000000);
+	ck_assert_uint_eq(process->active_ns, process->boundaries[b].active_ns);
 	profile_free(p);
 }
 END_TEST

@@ -147,6 +147,7 @@ uint32_t history_go_back(struct profile *p, struct profile_process *process, uin
 	process->stack_count = kept;
 	process->peak_live_bytes = b.peak_live_bytes;
 	process->lived_ns = b.time_ns;
+	process->active_ns = b.active_ns;
 	process->end = PROFILE_RUNNING;
 	drop_rest(process);
 	profile_finish_process(p, process);

@@ -125,6 +125,7 @@ struct profile_process {
 	uint64_t sample_bytes;
 	uint64_t wall_start_ns;
 	uint64_t lived_ns; /* until its end, or until it was read; 0 unknown */
+	uint64_t active_ns; /* its last event that looked at the clock: idle since; 0 unknown */
 
 	enum profile_end_reason end;
 	int end_status; /* exit status, or signal number */

@@ -61,6 +61,7 @@ static const struct recording_field process_fields[] = {
 	NUMBER(39, profile_process, window_ns),
 	NUMBER(40, profile_process, boundary_count),
 	NUMBER(41, profile_process, change_count),
+	NUMBER(42, profile_process, active_ns),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};

@@ -152,6 +152,9 @@ void segment_read_facts(struct segment *s)
 	s->now_tick = process->lived_ns / (1000000000u / MTRACE_TICKS_PER_SECOND);
 	if (s->now_tick < hot->tick)
 		s->now_tick = hot->tick;
+	process->active_ns = hot->tick < UINT32_MAX ? hot->tick * (1000000000u / MTRACE_TICKS_PER_SECOND) : 0;
+	if (process->active_ns > process->lived_ns)
+		process->active_ns = process->lived_ns;
 }
 
 /* ---- tables ---- */
