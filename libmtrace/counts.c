@@ -147,6 +147,8 @@ static uint64_t next_past(const struct folding *g, const struct counts_change *t
 	if (!g->word)
 		return 0;
 	uint32_t epoch = atomic_load_explicit(&g->tally->epoch, memory_order_relaxed), row_epoch = MTRACE_PAST_EPOCH(g->was);
+	if (unlikely(epoch & MTRACE_EPOCHS_MIXED))
+		return history_lose(g->was, epochs_now());
 	if (likely(row_epoch == epoch))
 		return g->was;
 	struct mtrace_past past = past_of(row_epoch < epoch ? totals : change);
@@ -338,19 +340,30 @@ static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct 
 	return true;
 }
 
+/* Held for more epochs than there are spares: the row's history is given up, and not its counts. The flag comes first. */
+static bool mix_epochs(struct mtrace_tally *tally, uint32_t row, const struct counts_change *c)
+{
+	atomic_fetch_or_explicit(&tally->epoch, MTRACE_EPOCHS_MIXED, memory_order_release);
+	return add_to_tally(tally, row, c);
+}
+
 /* The row is held, and so is the one that has its place. */
 static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
 {
+	struct mtrace_tally *other = NULL; /* the row's, of another epoch */
 	if (!t->spares && !(t->spares = new_chunk()))
 		return false;
-	for (uint32_t i = 0; i < t->spares_used; i++)
-		if (atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed) == t->epoch &&
-		    add_to_tally(&t->spares[i], row, c))
+	for (uint32_t i = 0; i < t->spares_used; i++) {
+		uint32_t epoch = atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed);
+		if ((epoch == t->epoch || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
 			return true;
+		if (atomic_load_explicit(&t->spares[i].row, memory_order_relaxed) == row)
+			other = &t->spares[i];
+	}
 	if (t->spares_used == COUNTS_CHUNK_TALLIES)
 		fold_spares(t);
 	if (t->spares_used == COUNTS_CHUNK_TALLIES)
-		return false;
+		return other && mix_epochs(other, row, c);
 	fill_tally(&t->spares[t->spares_used++], row, t->epoch, c);
 	return true;
 }

@@ -292,7 +292,7 @@ static_assert(sizeof(struct mtrace_row) == 40, "segment format");
 /* What one thread counted for one row within one epoch, not yet in the row's totals. Strays are shared by threads. */
 #define MTRACE_FIRST_TALLY 64u
 #define MTRACE_TALLY_ROW 0x7fffffffu    /* of `row`: the row; the bit above: its thread adds no more to it */
-#define MTRACE_EPOCHS_MIXED 0x80000000u /* of `epoch`, in a stray: it counted in later ones, too */
+#define MTRACE_EPOCHS_MIXED 0x80000000u /* of `epoch`: it counted in later ones, too */
 struct mtrace_tally {
 	union {
 		struct {

@@ -204,6 +204,11 @@ static uint64_t lose(uint32_t epoch)
 	return word_of(MTRACE_PAST_LOST, epoch);
 }
 
+uint64_t history_lose(uint64_t word, uint32_t epoch)
+{
+	return lose(MTRACE_PAST_EPOCH(word) > epoch ? MTRACE_PAST_EPOCH(word) : epoch);
+}
+
 static struct mtrace_past ending(const struct mtrace_past *now, uint32_t epoch)
 {
 	struct mtrace_past entry = *now;

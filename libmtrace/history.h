@@ -35,6 +35,9 @@ uint64_t history_advance(uint64_t word, const struct mtrace_past *now, uint32_t 
 /* The same when the row is ahead of `epoch`: what counts in later epochs was counted there, too. */
 uint64_t history_amend(uint64_t word, const struct mtrace_past *change, uint32_t epoch);
 
+/* Nothing is known any more of what ended before `epoch`. */
+uint64_t history_lose(uint64_t word, uint32_t epoch);
+
 /* The array of a word that was replaced is not needed any more (H2). */
 void history_give_back(uint64_t before, uint64_t after);
 

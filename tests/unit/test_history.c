@@ -341,6 +341,34 @@ START_TEST(a_row_that_is_held_keeps_its_history)
 }
 END_TEST
 
+/* For more epochs than there are spares: its history is given up, and said to be; its counts are not. */
+START_TEST(a_row_that_is_held_for_long_keeps_its_counts)
+{
+	struct counts_tallies t;
+	uint32_t row = (uint32_t)rows_first;
+	counts_prepare(&t, 0);
+	counts_row(row)->version = 1;
+	for (uint64_t n = 1; n <= 200; n++) {
+		epochs_look(n * MTRACE_TICKS_PER_SECOND);
+		counts_enter_epoch(&t, epochs_now());
+		counts_allocated(&t, row, 16);
+	}
+	ck_assert(!sum_at(row, 150).known);
+	counts_row(row)->version = 2;
+	epochs_look(201 * MTRACE_TICKS_PER_SECOND);
+	counts_enter_epoch(&t, epochs_now());
+	counts_allocated(&t, row, 16);
+	ck_assert_uint_eq(t.spares_used, 0);
+	ck_assert(!sum_at(row, 150).known);
+	epochs_look(202 * MTRACE_TICKS_PER_SECOND);
+	struct sum s = sum_at(row, epochs_now() - 1);
+	ck_assert(s.known);
+	ck_assert_uint_eq(s.alloc_blocks, 201);
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_drop_counts), 0);
+	ck_assert_uint_gt(room_counter(MTRACE_COUNTER_drop_history_full), 0);
+}
+END_TEST
+
 /* All places being filled by threads that are stopped there. */
 START_TEST(a_mark_without_a_place_is_counted)
 {
@@ -669,6 +697,7 @@ static Suite *history_suite(void)
 	suite_add_tcase(suite, killed);
 	tcase_add_loop_test(rows, each_boundary_is_as_the_model_says, 0, 6);
 	tcase_add_test(rows, a_row_that_is_held_keeps_its_history);
+	tcase_add_test(rows, a_row_that_is_held_for_long_keeps_its_counts);
 	tcase_add_test(boundaries, every_span_has_eight_even_windows);
 	tcase_add_test(boundaries, a_process_that_sleeps_ends_one_epoch);
 	tcase_add_test(boundaries, many_marks_are_thinned_and_counted);
