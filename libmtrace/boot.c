@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "epochs.h"
 #include "log.h"
 #include "options.h"
 #include "segment.h"
@@ -87,7 +88,7 @@ static void start_recording(void)
 {
 	uint32_t generation = ++process.generation;
 	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
-	atomic_store_explicit(&owner_page->generation, generation, memory_order_relaxed);
+	atomic_store_explicit(&owner_page->generation, (uint64_t)generation << 32 | EPOCH_FIRST, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
 	if (segment.header->mode == MTRACE_MODE_EXACT)
 		atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
@@ -135,7 +136,7 @@ static void in_forked_child(void)
 	if (guard_tracking())
 		return;
 	segment_replace_by_zeroes();
-	if (thread_self.entered && thread_self.generation == process.generation)
+	if (thread_self.entered && thread_self.generation >> 32 == process.generation)
 		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
 }
 

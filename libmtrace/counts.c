@@ -2,10 +2,17 @@
 
 #include <string.h>
 
+#include "epochs.h"
+#include "history.h"
+
 /* How many events of other rows a tally's place stands before it is folded. */
 enum { CREDIT = 8 };
 
+/* Strays of this number and above are for rows that have none yet, so that many epochs of few rows leave room. */
+enum { STRAYS_BY_EPOCH = MTRACE_FIRST_TALLY / 2 };
+
 struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES];
+void (*counts_folded)(uint32_t row, uint64_t live_before, uint64_t live_after);
 
 static struct mtrace_tally *tally_at(uint64_t id)
 {
@@ -21,9 +28,23 @@ void counts_prepare(struct counts_tallies *t, uint32_t slot)
 {
 	for (int i = 0; i < COUNTS_CHUNKS; i++)
 		t->chunks[i] = counts_no_tallies;
+	memset(t->own, 0, sizeof t->own);
+	t->spares = NULL;
+	t->spares_used = 0;
+	memset(t->credits, 0, sizeof t->credits);
+	t->epoch = epochs_now();
 	t->fold = NULL;
 	if (segment_ensure(MTRACE_REGION_FOLDS, (slot + 1ull) * sizeof(struct mtrace_fold)))
 		t->fold = (struct mtrace_fold *)(void *)segment.base[MTRACE_REGION_FOLDS] + slot;
+}
+
+void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch)
+{
+	if (t->epoch == epoch)
+		return;
+	t->epoch = epoch;
+	for (int i = 0; i < COUNTS_CHUNKS; i++)
+		t->chunks[i] = counts_no_tallies;
 }
 
 /* ---- a row's own totals -------------------------------------------------------------------------------- */
@@ -53,12 +74,52 @@ static void add_change(struct mtrace_row *r, const struct counts_change *c)
 	counts_add(&r->freed_bytes, c->freed_bytes);
 }
 
-static bool add_to_row(uint32_t row, const struct counts_change *change)
+static uint64_t load(_Atomic uint64_t *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+static struct mtrace_past past_of(const struct counts_change *c)
+{
+	return (struct mtrace_past){.live_blocks = (uint32_t)(c->alloc_blocks - c->freed_blocks),
+				    .live_bytes = c->alloc_bytes - c->freed_bytes,
+				    .alloc_blocks = c->alloc_blocks,
+				    .alloc_bytes = c->alloc_bytes};
+}
+
+static struct counts_change totals_of(struct mtrace_row *r)
+{
+	return (struct counts_change){load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks),
+				      load(&r->freed_bytes)};
+}
+
+static struct counts_change counts_of(struct mtrace_tally *t)
+{
+	return (struct counts_change){load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks),
+				      load(&t->freed_bytes)};
+}
+
+/* The row is ahead of the event's epoch only if that one was over by now: then the event is of the row's. */
+static void remember(struct mtrace_row *r, uint32_t row, uint32_t epoch)
+{
+	_Atomic uint64_t *word = history_word(row);
+	uint64_t was = word ? load(word) : UINT64_MAX;
+	if (likely(MTRACE_PAST_EPOCH(was) >= epoch))
+		return;
+	struct counts_change totals = totals_of(r);
+	struct mtrace_past now = past_of(&totals);
+	uint64_t is = history_advance(was, &now, epoch);
+	atomic_store_explicit(word, is, memory_order_relaxed);
+	history_give_back(was, is);
+}
+
+static bool add_to_row(uint32_t row, const struct counts_change *change, uint32_t epoch)
 {
 	struct mtrace_row *r = counts_row(row);
 	uint32_t version = take_row(r);
 	if (version & 1)
 		return false;
+	remember(r, row, epoch);
 	add_change(r, change);
 	give_row(r, version);
 	return true;
@@ -66,32 +127,63 @@ static bool add_to_row(uint32_t row, const struct counts_change *change)
 
 /* ---- folding --------------------------------------------------------------------------------------- */
 
-static uint64_t total(_Atomic uint64_t *a, _Atomic uint64_t *b)
+/* A row, who folds into it, and what its history was and will be. */
+struct folding {
+	struct mtrace_fold *record;
+	struct mtrace_tally *tally;
+	struct mtrace_row *row;
+	_Atomic uint64_t *word; /* NULL: no history */
+	uint64_t was;
+};
+
+static uint32_t row_of(struct mtrace_tally *tally)
 {
-	return atomic_load_explicit(a, memory_order_relaxed) + atomic_load_explicit(b, memory_order_relaxed);
+	return atomic_load_explicit(&tally->row, memory_order_relaxed) & MTRACE_TALLY_ROW;
 }
 
-static void write_intent(struct mtrace_fold *f, struct mtrace_tally *tally, struct mtrace_row *r)
+/* C6 */
+static uint64_t next_past(const struct folding *g, const struct counts_change *totals, const struct counts_change *change)
 {
-	f->row = atomic_load_explicit(&tally->row, memory_order_relaxed);
-	f->tally = (uint32_t)(tally - tally_at(0));
-	f->alloc_blocks = total(&r->alloc_blocks, &tally->alloc_blocks);
-	f->alloc_bytes = total(&r->alloc_bytes, &tally->alloc_bytes);
-	f->freed_blocks = total(&r->freed_blocks, &tally->freed_blocks);
-	f->freed_bytes = total(&r->freed_bytes, &tally->freed_bytes);
+	if (!g->word)
+		return 0;
+	uint32_t epoch = atomic_load_explicit(&g->tally->epoch, memory_order_relaxed), row_epoch = MTRACE_PAST_EPOCH(g->was);
+	if (unlikely(epoch & MTRACE_EPOCHS_MIXED))
+		return history_lose(g->was, epochs_now());
+	if (likely(row_epoch == epoch))
+		return g->was;
+	struct mtrace_past past = past_of(row_epoch < epoch ? totals : change);
+	return row_epoch < epoch ? history_advance(g->was, &past, epoch) : history_amend(g->was, &past, epoch);
+}
+
+static void write_intent(const struct folding *g)
+{
+	struct mtrace_fold *f = g->record;
+	struct counts_change totals = totals_of(g->row), change = counts_of(g->tally);
+	f->row = row_of(g->tally);
+	f->tally = (uint32_t)(g->tally - tally_at(0));
+	f->alloc_blocks = totals.alloc_blocks + change.alloc_blocks;
+	f->alloc_bytes = totals.alloc_bytes + change.alloc_bytes;
+	f->freed_blocks = totals.freed_blocks + change.freed_blocks;
+	f->freed_bytes = totals.freed_bytes + change.freed_bytes;
+	f->past = next_past(g, &totals, &change);
 	atomic_store_explicit(&f->valid, 1, memory_order_release); /* C3 */
 }
 
-static void carry_out(struct mtrace_fold *f, struct mtrace_tally *tally, struct mtrace_row *r)
+static void carry_out(const struct folding *g)
 {
+	struct mtrace_fold *f = g->record;
+	struct mtrace_row *r = g->row;
 	atomic_store_explicit(&r->alloc_blocks, f->alloc_blocks, memory_order_relaxed);
 	atomic_store_explicit(&r->alloc_bytes, f->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_blocks, f->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_bytes, f->freed_bytes, memory_order_relaxed);
-	atomic_store_explicit(&tally->row, 0, memory_order_release);
+	if (g->word)
+		atomic_store_explicit(g->word, f->past, memory_order_relaxed);
+	atomic_store_explicit(&g->tally->row, 0, memory_order_release);
 	atomic_store_explicit(&f->valid, 0, memory_order_release); /* C3 */
 }
 
+/* The array that the fold replaced, if it did, stays nobody's. */
 void counts_settle(struct counts_tallies *t)
 {
 	struct mtrace_fold *f = t->fold;
@@ -100,7 +192,7 @@ void counts_settle(struct counts_tallies *t)
 	    !segment_id_ok(MTRACE_REGION_TALLIES, f->tally, sizeof(struct mtrace_tally)))
 		return;
 	struct mtrace_row *r = counts_row(f->row);
-	carry_out(f, tally_at(f->tally), r);
+	carry_out(&(struct folding){.record = f, .tally = tally_at(f->tally), .row = r, .word = history_word(f->row)});
 	uint32_t version = atomic_load_explicit(&r->version, memory_order_relaxed);
 	if (version & 1)
 		give_row(r, version - 1);
@@ -109,38 +201,79 @@ void counts_settle(struct counts_tallies *t)
 /* Empties the tally into its row. false: the row is somebody's just now. */
 static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 {
-	uint32_t row = atomic_load_explicit(&tally->row, memory_order_relaxed);
+	uint32_t row = row_of(tally);
 	if (!row)
 		return true;
 	if (!t->fold || !segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
 		return false;
-	struct mtrace_row *r = counts_row(row);
-	uint32_t version = take_row(r);
+	struct folding g = {.record = t->fold, .tally = tally, .row = counts_row(row)};
+	uint32_t version = take_row(g.row);
 	if (version & 1)
 		return false;
-	write_intent(t->fold, tally, r);
-	carry_out(t->fold, tally, r);
-	give_row(r, version);
+	g.word = history_word(row);
+	g.was = g.word ? load(g.word) : 0;
+	uint64_t live_before = load(&g.row->alloc_bytes) - load(&g.row->freed_bytes);
+	write_intent(&g);
+	carry_out(&g);
+	history_give_back(g.was, g.word ? t->fold->past : g.was); /* history.h, H2 */
+	uint64_t live_after = t->fold->alloc_bytes - t->fold->freed_bytes;
+	give_row(g.row, version);
+	if (counts_folded)
+		counts_folded(row, live_before, live_after);
 	return true;
 }
 
 /* ---- a row without a tally ------------------------------------------------------------------------------- */
 
+/* Those whose row is still held stay. */
+static void fold_spares(struct counts_tallies *t)
+{
+	uint32_t used = 0;
+	for (uint32_t i = 0; i < t->spares_used; i++)
+		if (!fold(t, &t->spares[i]))
+			used = i + 1;
+	t->spares_used = used;
+}
+
+/* Nothing of an earlier epoch may be counted on (C5). */
+static void take_into_sight(struct counts_tallies *t, uint32_t chunk)
+{
+	struct mtrace_tally *tallies = t->own[chunk];
+	fold_spares(t);
+	for (uint32_t i = 0; i < COUNTS_CHUNK_TALLIES; i++) {
+		struct mtrace_tally *tally = &tallies[i];
+		uint32_t row = row_of(tally);
+		if (row && atomic_load_explicit(&tally->epoch, memory_order_relaxed) != t->epoch && !fold(t, tally))
+			atomic_store_explicit(&tally->row, row | ~MTRACE_TALLY_ROW, memory_order_relaxed);
+	}
+	t->chunks[chunk] = tallies;
+}
+
+static struct mtrace_tally *new_chunk(void)
+{
+	uint64_t first = segment_reserve(MTRACE_REGION_TALLIES, COUNTS_CHUNK_TALLIES);
+	return first > UINT32_MAX ? NULL : tally_at(first);
+}
+
 static struct mtrace_tally *own_place(struct counts_tallies *t, uint32_t row)
 {
-	struct mtrace_tally **chunk = &t->chunks[row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS];
-	if (unlikely(*chunk == counts_no_tallies)) {
-		uint64_t first = segment_reserve(MTRACE_REGION_TALLIES, COUNTS_CHUNK_TALLIES);
-		if (first > UINT32_MAX)
+	uint32_t chunk = row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS;
+	if (unlikely(t->chunks[chunk] == counts_no_tallies)) {
+		if (!t->own[chunk] && !(t->own[chunk] = new_chunk()))
 			return NULL;
-		*chunk = tally_at(first);
+		take_into_sight(t, chunk);
 	}
 	return counts_tally(t, row);
 }
 
-static void begin_tally(struct mtrace_tally *tally, uint32_t row, const struct counts_change *c)
+static uint8_t *credit_of(struct counts_tallies *t, uint32_t row)
 {
-	tally->credit = CREDIT;
+	return &t->credits[row / COUNTS_CHUNK_TALLIES % COUNTS_CHUNKS][row % COUNTS_CHUNK_TALLIES];
+}
+
+static void fill_tally(struct mtrace_tally *tally, uint32_t row, uint32_t epoch, const struct counts_change *c)
+{
+	atomic_store_explicit(&tally->epoch, epoch, memory_order_relaxed);
 	atomic_store_explicit(&tally->alloc_blocks, c->alloc_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_blocks, c->freed_blocks, memory_order_relaxed);
@@ -148,26 +281,91 @@ static void begin_tally(struct mtrace_tally *tally, uint32_t row, const struct c
 	atomic_store_explicit(&tally->row, row, memory_order_release); /* C4 */
 }
 
-static bool is_worn(struct mtrace_tally *tally)
+static void begin_tally(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
 {
-	return !atomic_load_explicit(&tally->row, memory_order_relaxed) || tally->credit-- == 0;
+	*credit_of(t, row) = CREDIT;
+	fill_tally(counts_tally(t, row), row, t->epoch, c);
 }
 
-static bool add_to_stray(uint32_t row, const struct counts_change *c)
+static bool is_worn(struct counts_tallies *t, struct mtrace_tally *tally, uint32_t row)
 {
+	return !atomic_load_explicit(&tally->row, memory_order_relaxed) || (*credit_of(t, row))-- == 0;
+}
+
+static bool claim_stray(struct mtrace_tally *s, uint64_t key)
+{
+	uint64_t holder = 0;
+	return atomic_compare_exchange_strong_explicit(&s->key, &holder, key, memory_order_relaxed, memory_order_relaxed) ||
+	       holder == key;
+}
+
+/* The row's of this epoch, or a new one while there are plenty; else the row's of whatever epoch, which says so. */
+static struct mtrace_tally *stray_of(uint32_t row, uint32_t epoch)
+{
+	for (uint32_t i = 1; i < STRAYS_BY_EPOCH; i++)
+		if (claim_stray(tally_at(i), (uint64_t)epoch << 32 | row))
+			return tally_at(i);
 	for (uint32_t i = 1; i < MTRACE_FIRST_TALLY; i++) {
 		struct mtrace_tally *s = tally_at(i);
-		uint32_t holder = 0;
-		if (!atomic_compare_exchange_strong_explicit(&s->row, &holder, row, memory_order_relaxed,
-							     memory_order_relaxed) && holder != row)
+		bool is_new = i >= STRAYS_BY_EPOCH && claim_stray(s, (uint64_t)epoch << 32 | row);
+		if (!is_new && atomic_load_explicit(&s->row, memory_order_relaxed) != row)
 			continue;
-		atomic_fetch_add_explicit(&s->alloc_blocks, c->alloc_blocks, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->freed_blocks, c->freed_blocks, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->freed_bytes, c->freed_bytes, memory_order_relaxed);
-		return true;
+		if (!is_new)
+			atomic_fetch_or_explicit(&s->epoch, MTRACE_EPOCHS_MIXED, memory_order_relaxed);
+		return s;
 	}
-	return false;
+	return NULL;
+}
+
+static bool add_to_stray(uint32_t row, const struct counts_change *c, uint32_t epoch)
+{
+	struct mtrace_tally *s = stray_of(row, epoch);
+	if (!s)
+		return false;
+	atomic_fetch_add_explicit(&s->alloc_blocks, c->alloc_blocks, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->freed_blocks, c->freed_blocks, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->freed_bytes, c->freed_bytes, memory_order_relaxed);
+	return true;
+}
+
+static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct counts_change *c)
+{
+	if (atomic_load_explicit(&tally->row, memory_order_relaxed) != row)
+		return false;
+	counts_add(&tally->alloc_blocks, c->alloc_blocks);
+	counts_add(&tally->alloc_bytes, c->alloc_bytes);
+	counts_add(&tally->freed_blocks, c->freed_blocks);
+	counts_add(&tally->freed_bytes, c->freed_bytes);
+	return true;
+}
+
+/* Held for more epochs than there are spares: the row's history is given up, and not its counts. The flag comes first. */
+static bool mix_epochs(struct mtrace_tally *tally, uint32_t row, const struct counts_change *c)
+{
+	atomic_fetch_or_explicit(&tally->epoch, MTRACE_EPOCHS_MIXED, memory_order_release);
+	return add_to_tally(tally, row, c);
+}
+
+/* The row is held, and so is the one that has its place. */
+static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+{
+	struct mtrace_tally *other = NULL; /* the row's, of another epoch */
+	if (!t->spares && !(t->spares = new_chunk()))
+		return false;
+	for (uint32_t i = 0; i < t->spares_used; i++) {
+		uint32_t epoch = atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed);
+		if ((epoch == t->epoch || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
+			return true;
+		if (atomic_load_explicit(&t->spares[i].row, memory_order_relaxed) == row)
+			other = &t->spares[i];
+	}
+	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+		fold_spares(t);
+	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+		return other && mix_epochs(other, row, c);
+	fill_tally(&t->spares[t->spares_used++], row, t->epoch, c);
+	return true;
 }
 
 /* Rows met seldom are counted in place: folding costs more than that, so a tally's place is not given up at once. */
@@ -175,16 +373,19 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 {
 	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
 		return;
+	uint32_t epoch = t ? t->epoch : epochs_now();
 	struct mtrace_tally *tally = t ? own_place(t, row) : NULL;
-	if (tally && is_worn(tally) && fold(t, tally)) {
-		begin_tally(tally, row, change);
+	if (tally && add_to_tally(tally, row, change)) /* the chunk was out of sight for no more than a jump out of a handler */
+		return;
+	if (tally && is_worn(t, tally, row) && fold(t, tally)) {
+		begin_tally(t, row, change);
 		return;
 	}
-	if (add_to_row(row, change))
+	if (add_to_row(row, change, epoch))
 		return;
 	if (tally && fold(t, tally))
-		begin_tally(tally, row, change);
-	else if (!add_to_stray(row, change))
+		begin_tally(t, row, change);
+	else if (!(t && add_to_spare(t, row, change)) && !add_to_stray(row, change, epoch))
 		segment_count(MTRACE_COUNTER_drop_counts);
 }
 

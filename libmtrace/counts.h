@@ -5,16 +5,25 @@
  * no other thread writes them, so an event costs no locked instruction and no shared cache line. A row's counts are the
  * row's own totals plus all tallies that name it. A tally whose place another row wants is folded into its row.
  *
+ * A tally belongs to one epoch (epochs.h). When its thread sees a new one, its chunks are put out of sight, so that the
+ * next event of each finds no tally there; it takes the chunk back into sight once every tally of an earlier epoch in it
+ * is folded, and what the rows had counted by then is kept (history.h). So an event pays nothing for it, and what was
+ * counted before a boundary does not depend on who folds first: a fold that comes late is added where it was counted.
+ *
  * Invariants
  *   C1 a tally is written by the thread whose workspace holds its chunk, and by nobody else; never by a signal handler
  *      that interrupted that thread's hook (it counts in the rows themselves). A chunk passes to the next thread of the
  *      slot with its counts: nothing is folded when a thread ends.
  *   C2 a row's totals are written only by who holds the row: its version, odd, taken by a compare-and-swap that nobody
- *      waits for. Who cannot have it counts elsewhere: in a tally, or in a stray, which all threads share.
+ *      waits for. Who cannot have it counts elsewhere: in a tally, its own or a spare one, or, who has none, in a stray,
+ *      which all threads share.
  *   C3 a fold is settled whenever it is cut: the new totals and the tally are written to the thread's fold record, the
  *      record becomes valid, the totals are stored, the tally is emptied, the record becomes invalid. While it is valid
  *      a reader takes the row's totals from it and passes the tally by.
  *   C4 a tally's counts are zero before it names a row, and it names none before they are cleared.
+ *   C5 what is counted in a chunk in sight belongs to the thread's epoch. A tally there that could not be folded names its
+ *      row with the bit above MTRACE_TALLY_ROW set, and no event finds it.
+ *   C6 the row's history is part of a fold: its new word (history.h, H1) is stored with the totals.
  *   After kill -9: each event is in one place, wholly or, for the one in flight per thread, by blocks or bytes only.
  *
  *   word           | writers              | readers                     | order
@@ -22,11 +31,12 @@
  *   tally.row      | its thread           | other processes             | release / acquire: C4
  *   row.version    | any thread, CAS      | any thread, other processes | acquire, release: a sequence lock for readers
  *   row's totals   | who holds the row    | other processes             | relaxed, inside the version's pair
+ *   tally.epoch    | its thread           | other processes             | before tally.row: C4
  *   fold.valid     | its thread           | other processes             | release / acquire: C3
- *   a stray        | any thread           | other processes             | row by CAS, counts by locked adds
+ *   a stray        | any thread           | other processes             | row and epoch by CAS, counts by locked adds
  *
- * Lock-free in the strict sense: nobody waits, whoever is preempted or killed. Async-signal-safe. O(1). Bound: 16
- * chunks of 2.5 KiB a slot; without room, events go to the rows.
+ * Lock-free in the strict sense: nobody waits, whoever is preempted or killed. Async-signal-safe. O(1); 64 folds at once
+ * when a chunk comes back into sight. Bound: 16 chunks of 2.5 KiB a slot; without room, events go to the rows.
  */
 #ifndef MTRACE_COUNTS_H
 #define MTRACE_COUNTS_H
@@ -38,8 +48,13 @@ enum { COUNTS_CHUNKS = 16, COUNTS_CHUNK_TALLIES = 64 };
 
 /* One thread's tallies, in its slot. */
 struct counts_tallies {
-	struct mtrace_tally *chunks[COUNTS_CHUNKS]; /* never NULL: counts_no_tallies */
+	struct mtrace_tally *chunks[COUNTS_CHUNKS]; /* in sight; never NULL: counts_no_tallies */
+	struct mtrace_tally *own[COUNTS_CHUNKS];    /* those that were made, in sight or not; NULL: not yet */
+	struct mtrace_tally *spares;                /* a chunk for rows that are held when they are wanted; NULL: not yet */
+	uint32_t spares_used;                       /* the first so many name rows, or did */
 	struct mtrace_fold *fold;                   /* NULL: nothing can be folded */
+	uint32_t epoch;                             /* that the thread counts in */
+	uint8_t credits[COUNTS_CHUNKS][COUNTS_CHUNK_TALLIES]; /* events of other rows until the place is given up */
 };
 
 struct counts_change {
@@ -51,8 +66,15 @@ extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES] SHIM_OWN;
 
 bool counts_init(void);
 
+/* Told of each fold, when it is done: the row's live bytes in its own totals, before and after. NULL: nobody asks. Runs
+   in the hook of whoever folds, and must be as safe as this. */
+extern void (*counts_folded)(uint32_t row, uint64_t live_before, uint64_t live_after);
+
 /* For the first thread of a slot in this process; `slot` is its index. */
 void counts_prepare(struct counts_tallies *t, uint32_t slot);
+
+/* The thread has seen that this is the epoch now. */
+void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch);
 
 /* Ends a fold that this slot's thread was taken out of (C3): by a jump out of a signal handler, or by its end. */
 void counts_settle(struct counts_tallies *t);

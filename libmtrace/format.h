@@ -78,6 +78,9 @@ enum mtrace_region_id {
 	MTRACE_REGION_TALLIES,          /* struct mtrace_tally; 0 unused, then MTRACE_FIRST_TALLY - 1 strays, then threads' */
 	MTRACE_REGION_FOLDS,            /* struct mtrace_fold, MTRACE_FOLDS_MAX of them */
 	MTRACE_REGION_RANGES_OTHER,     /* struct mtrace_range: copy 1 of the range map */
+	MTRACE_REGION_EPOCHS,           /* struct mtrace_boundary, MTRACE_BOUNDARIES of them */
+	MTRACE_REGION_PASTS,            /* u64 by row id: where the row's history is, see MTRACE_PAST_ARRAY */
+	MTRACE_REGION_HISTORY,          /* arrays of struct mtrace_past; 0 unused */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -164,6 +167,8 @@ struct mtrace_header {
 	char shim_version[32];
 	struct mtrace_region regions[MTRACE_REGION_MAX];
 	_Atomic uint64_t counters[MTRACE_COUNTER_SLOTS];
+	uint32_t epoch_ticks; /* the shortest window of history; beyond header_bytes of older writers */
+	uint32_t reserved;
 };
 static_assert(offsetof(struct mtrace_header, pid) == 40, "segment format");
 static_assert(offsetof(struct mtrace_header, regions) == 184, "segment format");
@@ -183,16 +188,25 @@ struct mtrace_hot {
 	   grows; a fork begins with what it has of its parent's. 0: not told, by a shim of before. */
 	_Atomic uint64_t private_bytes;
 	char pad1[40];
+	_Atomic uint32_t command_taken; /* sequence of the last command of the control page that was carried out */
+	char pad2[60];
 };
 static_assert(offsetof(struct mtrace_hot, private_bytes) == 80, "segment format");
-static_assert(sizeof(struct mtrace_hot) == 128, "segment format");
+static_assert(offsetof(struct mtrace_hot, command_taken) == 128, "segment format");
+static_assert(sizeof(struct mtrace_hot) == 192, "segment format");
 
-/* ---- page 2: control: the only bytes that mtrace writes ----------------------------------------------- */
+/* ---- page 2: control: the only bytes that mtrace writes -----------------------------------------------
+ *
+ * A writer holds a lock on this page (fcntl, open file description), and waits until the last command was taken, or gives
+ * up. It stores command and argument, then the next sequence. The first hook that looks at the clock and finds a new
+ * sequence carries the command out, then stores hot.command_taken.
+ */
+enum mtrace_command { MTRACE_COMMAND_NONE = 0, MTRACE_COMMAND_MARK = 1 /* argument: its name */ };
 
 struct mtrace_control {
-	_Atomic uint32_t sequence; /* bumped by the writer after the other fields */
-	_Atomic uint32_t command;  /* none defined yet */
-	char argument[64];
+	_Atomic uint32_t sequence;
+	_Atomic uint32_t command; /* enum mtrace_command */
+	char argument[64];        /* NUL-terminated */
 };
 
 /* ---- page 3: who the process is ------------------------------------------------------------------------ */
@@ -275,11 +289,18 @@ struct mtrace_row {
 };
 static_assert(sizeof(struct mtrace_row) == 40, "segment format");
 
-/* What one thread counted for one row, not yet in the row's totals. Strays are shared by threads. */
+/* What one thread counted for one row within one epoch, not yet in the row's totals. Strays are shared by threads. */
 #define MTRACE_FIRST_TALLY 64u
+#define MTRACE_TALLY_ROW 0x7fffffffu    /* of `row`: the row; the bit above: its thread adds no more to it */
+#define MTRACE_EPOCHS_MIXED 0x80000000u /* of `epoch`: it counted in later ones, too */
 struct mtrace_tally {
-	_Atomic uint32_t row; /* 0: empty, whatever the counts say */
-	uint32_t credit;
+	union {
+		struct {
+			_Atomic uint32_t row;   /* 0: empty, whatever the counts say */
+			_Atomic uint32_t epoch; /* in which it was counted */
+		};
+		_Atomic uint64_t key; /* both: a stray is taken for a row and an epoch at once */
+	};
 	_Atomic uint64_t alloc_blocks;
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
@@ -287,7 +308,7 @@ struct mtrace_tally {
 };
 static_assert(sizeof(struct mtrace_tally) == 40, "segment format");
 
-/* While valid: `row` has these totals, with `tally` in them, whatever the two say themselves. */
+/* While valid: `row` has these totals, with `tally` in them, and this history, whatever the three say themselves. */
 #define MTRACE_FOLDS_MAX 2048u
 struct mtrace_fold {
 	_Atomic uint32_t valid;
@@ -298,9 +319,71 @@ struct mtrace_fold {
 	uint64_t alloc_bytes;
 	uint64_t freed_blocks;
 	uint64_t freed_bytes;
-	uint64_t reserved2[2];
+	uint64_t past; /* the row's word of PASTS */
+	uint64_t reserved2;
 };
 static_assert(sizeof(struct mtrace_fold) == 64, "one cache line");
+
+/* ---- history ------------------------------------------------------------------------------------------
+ *
+ * Time is cut into epochs, numbered from 1. Where one ends and the next begins is a boundary: every header.epoch_ticks,
+ * and at every mark. A boundary that nobody has to see any more is given up: of those at a multiple of 2^k of the
+ * shortest window (k as large as it can be), the last eight are kept; so each span of time up to now is cut into 8 to 16
+ * even windows at least. Of the marks, when their places are full, every other one of the older half.
+ *
+ * A tally belongs to one epoch. A row's own totals are those at the end of epoch R, of what was folded so far; its array
+ * has what they were at the end of earlier epochs in which it changed, ascending. So what the row had counted at the
+ * boundary that ends epoch e is: its totals if R <= e, else the last entry with an epoch <= e, else nothing; and all
+ * tallies of the row with an epoch <= e. Entries between which no boundary was kept are left out.
+ */
+#define MTRACE_BOUNDARIES_OF_TIME 224u /* place: k * 8 + odd multiple / 2 % 8; k up to 27 */
+#define MTRACE_BOUNDARIES_OF_MARKS 128u
+#define MTRACE_BOUNDARIES (MTRACE_BOUNDARIES_OF_TIME + MTRACE_BOUNDARIES_OF_MARKS)
+
+enum mtrace_boundary_state {
+	MTRACE_BOUNDARY_FREE = 0,
+	MTRACE_BOUNDARY_CLAIMED = 1, /* being filled */
+	MTRACE_BOUNDARY_PENDING = 2, /* the epoch may not have ended yet */
+	MTRACE_BOUNDARY_THERE = 3
+};
+
+struct mtrace_boundary {
+	_Atomic uint64_t state; /* epoch that it ends << 2 | enum mtrace_boundary_state; changes before and after the rest */
+	uint64_t mono_ns;       /* when it was seen: CLOCK_MONOTONIC */
+	uint64_t active_tick;   /* the last tick before it at which a hook looked at the clock */
+	uint32_t unit;          /* multiple of epoch_ticks since the start, the roundest since the last one; 0: a mark */
+	uint32_t mark;          /* mark id, 0 none */
+	int64_t live_bytes;     /* as in struct mtrace_hot, then */
+	int64_t peak_bytes;
+	uint64_t reserved[2];
+};
+static_assert(sizeof(struct mtrace_boundary) == 64, "one cache line");
+
+#define MTRACE_BOUNDARY_EPOCH(state) ((uint32_t)((state) >> 2))
+#define MTRACE_BOUNDARY_STATE(state) ((enum mtrace_boundary_state)((state) & 3))
+
+/* A word of PASTS: 0: nothing was folded into the row yet, or its history could not be begun (its totals tell). */
+#define MTRACE_PAST_EPOCH(word) ((uint32_t)(word))       /* R */
+#define MTRACE_PAST_ARRAY(word) ((uint32_t)((word) >> 32)) /* index in HISTORY of the array's head; 0: no entries */
+#define MTRACE_PAST_LOST UINT32_MAX                        /* in place of the array: nothing is known of before R */
+
+struct mtrace_past_head {
+	uint32_t places;     /* entries there is room for, after this head: 3, 7, 15, … */
+	uint32_t known_from; /* nothing is known of boundaries that end epochs before this one */
+	uint32_t next;       /* in a list of arrays that are in nobody's use; readers do not need it */
+	uint32_t reserved[5];
+};
+
+/* Entries end at the first that is not above the one before it, or not below R. Sums, each modulo its width. */
+struct mtrace_past {
+	uint32_t epoch;
+	uint32_t live_blocks;
+	uint64_t live_bytes;
+	uint64_t alloc_blocks;
+	uint64_t alloc_bytes;
+};
+#define MTRACE_PAST_PLACES_MOST 511u
+static_assert(sizeof(struct mtrace_past) == 32 && sizeof(struct mtrace_past_head) == 32, "segment format");
 
 /* ---- live blocks ---------------------------------------------------------------------------------------
  *

@@ -7,7 +7,7 @@
  *
  * The thread state is initial-exec, POD, without a destructor, so it works before constructors, in TLS destructors
  * and at exit. It is zero in a new thread. `generation` ties it to one segment: after a fork it differs from the
- * owner's and the state is made anew.
+ * owner's and the state is made anew; in a new epoch (epochs.h) the thread looks at the clock, which tells it.
  */
 #ifndef MTRACE_GUARD_H
 #define MTRACE_GUARD_H
@@ -29,8 +29,8 @@ enum guard_active {
 
 struct owner_page {
 	_Atomic uint32_t active;     /* enum guard_active. Release store after the segment is ready; pairs: guard_tracking */
-	_Atomic uint32_t generation; /* not 0, differs between a process and its forked children */
 	_Atomic uint32_t creating;   /* somebody makes this process's segment */
+	_Atomic uint64_t generation; /* high half: not 0, differs between a process and its forked children; low: epoch */
 	_Atomic uint32_t refused;    /* this process will not record */
 	_Atomic uint64_t missed;     /* events that passed by while `creating` */
 };
@@ -38,7 +38,7 @@ struct owner_page {
 struct workspace; /* the tracker's: what is too large to be here */
 
 struct thread_state {
-	uint32_t generation;
+	uint64_t generation;      /* the owner page's, when the thread last looked */
 	uint32_t side;            /* birth of a block made now, and its thread: live.h */
 	struct mtrace_thread *record; /* never NULL once generation is set */
 	struct workspace *work;   /* NULL: none to be had */

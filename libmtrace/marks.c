@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "epochs.h"
 #include "segment.h"
 
 void marks_add(const char *name, uint32_t flags)
@@ -16,4 +17,5 @@ void marks_add(const char *name, uint32_t flags)
 	m->flags = flags;
 	strncpy(m->name, name ? name : "", sizeof m->name - 1); /* the region is zero: always terminated */
 	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: readers */
+	epochs_end_at_mark((uint32_t)id, m->mono_ns);
 }

@@ -1,5 +1,7 @@
 /*
- * marks: named instants put in by the program. Append-only; async-signal-safe, O(1). Bound: 16 000; then counted.
+ * marks: named instants put in by the program, or by `mtrace mark`. A mark ends an epoch (epochs.h), so that what its
+ * thread did before is counted before it, and what any thread does once it can know of it, after. Append-only;
+ * async-signal-safe. Bound: 16 000; then counted.
  */
 #ifndef MTRACE_MARKS_H
 #define MTRACE_MARKS_H

@@ -45,11 +45,14 @@ extern "C" {
 
 /*
  * Puts a named instant into the record: "start of the nightly job", "warmed up". Reports show marks with their time;
- * two of them bound a window.
+ * two of them bound a window: `mtrace diff REC@a REC@b`. What this thread did before the call is counted before the mark;
+ * what any thread does that can know of it, after.
  *
  * name: NUL-terminated, UTF-8; the first 47 bytes are kept. NULL is taken as "".
- * The table of marks is bounded: when it is full the mark is dropped and counted (drop_marks_full).
- * Cost: under a microsecond, independent of the number of live blocks.
+ * The table of marks is bounded: when it is full the mark is dropped and counted (drop_marks_full). What stacks held at
+ * them is kept for 128: of more, every other one of the older half loses that, and is counted (marks_thinned).
+ * Cost: some microseconds, independent of the number of live blocks; and each thread's next event on each stack costs a
+ * little more.
  */
 MTRACE_API void mtrace_mark(const char *name) MTRACE_NAMED("mtrace_mark.inline");
 

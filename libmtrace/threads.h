@@ -27,10 +27,10 @@ void threads_note_name(uintptr_t handle, const char *name);
 /* Refreshes the thread's idea of the time every so many events: cheap clock, adaptive. */
 void threads_look_at_clock(struct thread_state *self);
 
-static inline void threads_tick(struct thread_state *self)
+/* An event of the thread: true: it is time to look at the clock. */
+static inline bool threads_tick(struct thread_state *self)
 {
-	if (unlikely(--self->events_left < 0))
-		threads_look_at_clock(self);
+	return --self->events_left < 0;
 }
 
 #endif

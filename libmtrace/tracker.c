@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control.h"
 #include "counts.h"
+#include "epochs.h"
+#include "history.h"
 #include "marks.h"
 #include "modules.h"
 #include "options.h"
@@ -20,7 +23,7 @@ enum { DEPTH_USUAL = 128, DEPTH_MOST = 256 };
 /* A thread's slot. Only its own thread uses it, and never inside a signal handler that interrupted a hook. */
 struct workspace {
 	uint32_t slot;      /* its index */
-	uint32_t epoch;     /* the process's generation that it was prepared for */
+	uint32_t process;   /* of the owner page's generation: which process it was prepared for */
 	uint32_t deepest;   /* frames that it has had room for: what is beyond them was never touched */
 	/* what the notes of the memo's frames are: nodes of stacks of `kind` that begin with frames[first] under `marker`;
 	   NONE: nothing */
@@ -89,7 +92,9 @@ bool tracker_init(void)
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
-	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init();
+	control_init();
+	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
+	       regions_init() && slots_init() && unwind_init();
 }
 
 /* ---- in and out -------------------------------------------------------------------------------------- */
@@ -112,22 +117,23 @@ static void forget_ids(struct workspace *work)
 /* A slot brings its last thread's tallies and children, which stay true in one process, and a memo of another stack. */
 static struct workspace *claim_workspace(void)
 {
-	uint32_t index, epoch = atomic_load_explicit(&owner_page->generation, memory_order_relaxed);
+	uint32_t index, process = (uint32_t)(atomic_load_explicit(&owner_page->generation, memory_order_relaxed) >> 32);
 	struct workspace *work = slots_claim(segment.header->pid, plat_tid(), sizeof *work, &index);
 	if (!work)
 		return NULL;
 	work->slot = index;
-	if (work->epoch == 0)
+	if (work->process == 0)
 		work->recents.credit = RECENT_CREDIT;
-	if (work->epoch != epoch) { /* new, or of the process that forked this one: its ids are another segment's */
-		if (work->epoch)
+	if (work->process != process) { /* new, or of the process that forked this one: its ids are another segment's */
+		if (work->process)
 			forget_ids(work);
 		counts_prepare(&work->tallies, index);
 	}
-	work->epoch = epoch;
+	work->process = process;
 	if (!work->deepest)
 		note_deepest(work, 0);
 	mend_workspace(work);
+	counts_enter_epoch(&work->tallies, epochs_now());
 	return work;
 }
 
@@ -135,6 +141,29 @@ static __attribute__((cold, noinline)) void begin_thread(struct thread_state *se
 {
 	threads_enter(self, birth);
 	self->work = claim_workspace();
+}
+
+/* The thread is new, or its process is; or a new epoch began, and the thread's next look at the clock, which is this
+   event's unless a handler makes it, sees to that. acquire: epochs.h, E1. */
+static __attribute__((cold, noinline)) void catch_up(struct thread_state *self)
+{
+	uint64_t generation = atomic_load_explicit(&owner_page->generation, memory_order_acquire);
+	if (self->generation >> 32 != generation >> 32) {
+		begin_thread(self, NULL);
+		return;
+	}
+	self->events_left = 0;
+	self->generation = generation;
+}
+
+/* Only in the outermost hook of a thread. */
+static __attribute__((cold, noinline)) void look_around(struct thread_state *self)
+{
+	threads_look_at_clock(self);
+	epochs_look(self->tick);
+	control_look();
+	if (self->work)
+		counts_enter_epoch(&self->work->tallies, epochs_now());
 }
 
 /* One call of a hook. */
@@ -184,7 +213,8 @@ static inline void go_in(struct thread_state *self, uintptr_t here)
 	self->entered = here;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
-	threads_tick(self);
+	if (unlikely(threads_tick(self)))
+		look_around(self);
 }
 
 static inline void go_out(struct thread_state *self)
@@ -198,7 +228,7 @@ static inline __attribute__((always_inline)) struct event enter_at(uintptr_t her
 {
 	struct thread_state *self = &thread_self;
 	if (unlikely(!is_current(self)))
-		begin_thread(self, NULL);
+		catch_up(self);
 	if (unlikely(self->entered) && is_nested(self, here))
 		return (struct event){.self = self, .nested = true};
 	go_in(self, here);
@@ -789,6 +819,8 @@ void tracker_thread_named(uintptr_t handle, const char *name)
 void tracker_mark(const char *name, uint32_t flags)
 {
 	struct event event = enter(), *e = &event;
+	if (!e->nested)
+		counts_flush_live(e->self); /* the curve has it at the mark */
 	marks_add(name, flags);
 	leave(e);
 }

@@ -182,15 +182,8 @@ struct request {
 
 static bool take_target(struct request *r, const char *word)
 {
-	const char *at = strrchr(word, '@');
 	if (r->target_count == 2) {
 		warn("diff: two targets, A and B, or a pid alone; %s is one too many", word);
-		return false;
-	}
-	if (at && access(word, F_OK) != 0) {
-		warn("diff: %s: marks carry no counts in this version; mtrace_snapshot() or `mtrace baseline PID` keep "
-		     "such moments",
-		     word);
 		return false;
 	}
 	r->targets[r->target_count++] = word;

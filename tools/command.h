@@ -40,6 +40,8 @@ extern const struct command_option cmd_doctor_options[];
 extern const struct command_option cmd_symbolize_options[];
 extern const struct command_option cmd_diff_options[];
 extern const struct command_option cmd_baseline_options[];
+extern const struct command_option cmd_mark_options[];
+extern const struct command_option cmd_snap_options[];
 extern const struct command_option cmd_help_options[];
 
 int cmd_run(int argc, char **argv, const struct command *self);
@@ -50,6 +52,8 @@ int cmd_doctor(int argc, char **argv, const struct command *self);
 int cmd_symbolize(int argc, char **argv, const struct command *self);
 int cmd_diff(int argc, char **argv, const struct command *self);
 int cmd_baseline(int argc, char **argv, const struct command *self);
+int cmd_mark(int argc, char **argv, const struct command *self);
+int cmd_snap(int argc, char **argv, const struct command *self);
 int cmd_version(int argc, char **argv, const struct command *self);
 int cmd_help(int argc, char **argv, const struct command *self);
 int cmd_absent(int argc, char **argv, const struct command *self); /* named by the design, not in this version */

@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "format.h"
+#include "model/history.h"
 #include "model/profile.h"
 #include "read/read.h"
 #include "read/recording.h"
@@ -38,8 +39,86 @@ static void name_frames(struct profile *p, const char *const *search)
 	symbols_resolve(p, &options, &result);
 }
 
+/* ---- TARGET@MARK ---- */
+
+/* Where the name of a mark begins; NULL: none is meant. A file may have an @ in its name. */
+static const char *mark_in(const char *target)
+{
+	const char *at = strrchr(target, '@');
+	return at && at != target && at[1] != '\0' && access(target, F_OK) != 0 ? at + 1 : NULL;
+}
+
+static bool has_mark(const struct profile_process *process, const char *name)
+{
+	for (uint32_t i = 0; i < process->mark_count; i++)
+		if (strcmp(process->marks[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void say_no_mark(const char *command, const char *target, const struct profile *p, const char *name)
+{
+	char names[256] = "";
+	for (uint32_t i = 0; i < p->processes[0].boundary_count && strlen(names) < 160; i++) {
+		uint32_t mark = p->processes[0].boundaries[i].mark;
+		if (mark == PROFILE_NO_MARK)
+			continue;
+		size_t used = strlen(names);
+		snprintf(names + used, sizeof names - used, "%s%.48s", used ? ", " : "", p->processes[0].marks[mark].name);
+	}
+	if (has_mark(&p->processes[0], name))
+		warn("%s: %s: that mark has no counts: later ones took its place, or libmtrace.so was older", command, target);
+	else
+		warn("%s: %s: there is no such mark; %s%s", command, target, names[0] ? "there are: " : "it has none with counts",
+		     names);
+}
+
+/* Processes that never saw the mark are left out. `end`, unless a mark has that name, is the end. */
+static bool go_back(const char *command, const char *target, struct profile *p, const char *name)
+{
+	uint32_t kept = 0, unknown = 0, without = 0;
+	for (uint32_t i = 0; i < p->process_count; i++) {
+		struct profile_process *process = &p->processes[i];
+		uint32_t boundary = history_of_mark(process, name);
+		if (boundary == PROFILE_NO_MARK) {
+			without++;
+			continue;
+		}
+		unknown += history_go_back(p, process, boundary);
+		p->processes[kept++] = *process;
+	}
+	if (kept == 0 && strcmp(name, "end") == 0)
+		return true;
+	if (kept == 0) {
+		say_no_mark(command, target, p, name);
+		return false;
+	}
+	p->process_count = kept;
+	if (without)
+		warn("%s: %s: left out: %u processes without that mark", command, target, without);
+	if (unknown)
+		warn("%s: %s: left out: %u stacks of which is not known what they held then", command, target, unknown);
+	return true;
+}
+
+/* The target without the mark. */
+static struct profile *open_marked(const char *command, const char *target, const char *name, const char *const *search)
+{
+	char base[4096];
+	int n = snprintf(base, sizeof base, "%.*s", (int)(name - 1 - target), target);
+	struct profile *p = n < (int)sizeof base ? show_open(command, base, search) : NULL;
+	if (p && !go_back(command, target, p, name)) {
+		profile_free(p);
+		p = NULL;
+	}
+	return p;
+}
+
 struct profile *show_open(const char *command, const char *target, const char *const *search)
 {
+	const char *mark = mark_in(target);
+	if (mark)
+		return open_marked(command, target, mark, search);
 	struct read_error error = {.text = ""};
 	struct profile *p = profile_new();
 	if (read_target(target, p, &error) != 0) {
@@ -189,7 +268,7 @@ const char *show_why_nothing(const struct profile_process *p)
 int show_recorded(const char *command, const char *target, const struct profile *p)
 {
 	for (uint32_t i = 0; i < p->process_count; i++)
-		if (!show_why_nothing(&p->processes[i]))
+		if (mark_in(target) || !show_why_nothing(&p->processes[i])) /* at a mark nothing may be there yet */
 			return EXIT_DONE;
 	warn("%s: %s recorded no allocation: %s", command, target, show_why_nothing(&p->processes[0]));
 	return EXIT_NOTHING;

@@ -14,7 +14,8 @@
 struct profile;
 struct profile_process;
 
-/* Reads the target and names its frames (again with `search` directories); NULL after one line on stderr. */
+/* Reads the target and names its frames (again with `search` directories); TARGET@MARK: as it was at that mark. NULL
+   after one line on stderr. */
 struct profile *show_open(const char *command, const char *target, const char *const *search);
 
 /* NULL: stdout. "-" too. -1 after one line on stderr. */

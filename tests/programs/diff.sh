@@ -139,7 +139,7 @@ refused() {
 }
 in_background sleep 60
 plain=$!
-refused "a mark" 2 "marks carry no counts in this version" diff "$work/a.mtr@warm" "$work/a.mtr@end"
+refused "a mark that is not there" 2 "there is no such mark" diff "$work/a.mtr@warm" "$work/a.mtr@end"
 refused "one recording alone" 2 "give a second one" diff "$work/a.mtr"
 refused "nothing" 2 "of what" diff
 refused "three" 2 "one too many" diff "$work/a.mtr" "$work/b.mtr" "$work/a2.mtr"

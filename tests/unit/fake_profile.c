@@ -112,7 +112,7 @@ static void fill_stacks(struct profile *p, struct profile_process *process, uint
 							? like->frames[like->frame_count - 1 - k]
 							: below(state, process->frame_count);
 		*s = (struct profile_stack){next(state), (enum mtrace_kind)below(state, MTRACE_KIND_COUNT), counts(state),
-					    frames, depth, below(state, MTRACE_MARKER_COUNT)};
+					    frames, depth, below(state, MTRACE_MARKER_COUNT), UINT32_MAX};
 	}
 }
 
@@ -153,6 +153,29 @@ static void fill_small(struct profile *p, struct profile_process *process, uint6
 	process->ledger = profile_alloc(p, process->ledger_count, sizeof(*process->ledger));
 	for (uint32_t i = 0; i < process->ledger_count; i++)
 		process->ledger[i] = (struct profile_ledger_row){text(p, state), text(p, state), text(p, state), number(state)};
+}
+
+/* After stacks and marks. */
+static void fill_history(struct profile *p, struct profile_process *process, uint64_t *state, uint32_t size)
+{
+	process->window_ns = number(state);
+	process->active_ns = number(state);
+	process->boundary_count = below(state, size < 24 ? size + 1 : 24);
+	process->boundaries = profile_alloc(p, process->boundary_count, sizeof(*process->boundaries));
+	for (uint32_t i = 0; i < process->boundary_count; i++)
+		process->boundaries[i] = (struct profile_boundary){
+			number(state), number(state), number(state), number(state), (uint32_t)number(state),
+			process->mark_count && below(state, 2) ? below(state, process->mark_count) : PROFILE_NO_MARK};
+	process->changes = profile_alloc(p, (size_t)process->stack_count * process->boundary_count, sizeof(*process->changes));
+	for (uint32_t i = 0; i < process->stack_count; i++) {
+		uint32_t from = below(state, process->boundary_count + 1);
+
+		process->stacks[i].history_from = from < process->boundary_count || !process->boundary_count ? from : UINT32_MAX;
+		for (uint32_t k = from; k < process->boundary_count; k++)
+			if (below(state, 8) == 0)
+				process->changes[process->change_count++] = (struct profile_change){
+					i, k, number(state), number(state), number(state), number(state)};
+	}
 }
 
 static void fill_process(struct profile *p, struct profile_process *process, uint64_t *state)
@@ -202,6 +225,7 @@ struct profile *fake_profile_random(uint64_t seed, uint32_t size)
 		fill_threads(p, process, &state, size);
 		fill_live(p, process, &state, size);
 		fill_small(p, process, &state);
+		fill_history(p, process, &state, size);
 	}
 	return p;
 }
@@ -374,6 +398,7 @@ static void compare_stack(struct comparison *c, const struct profile_stack *a, c
 	SAME(id);
 	SAME(kind);
 	SAME(marker);
+	SAME(history_from);
 	SAME_COUNTS(counts);
 	SAME(frame_count);
 	for (uint32_t k = 0; k < a->frame_count && !c->differ; k++)
@@ -409,6 +434,26 @@ static void compare_live(struct comparison *c, const struct profile_live *a, con
 	SAME(birth_tick);
 	SAME(blocks);
 	SAME(bytes);
+}
+
+static void compare_history(struct comparison *c, const struct profile_process *a, const struct profile_process *b)
+{
+	for (uint32_t i = 0; i < a->boundary_count && !c->differ; i++) {
+		SAME(boundaries[i].time_ns);
+		SAME(boundaries[i].active_ns);
+		SAME(boundaries[i].live_bytes);
+		SAME(boundaries[i].peak_live_bytes);
+		SAME(boundaries[i].unit);
+		SAME(boundaries[i].mark);
+	}
+	for (uint32_t i = 0; i < a->change_count && !c->differ; i++) {
+		SAME(changes[i].stack);
+		SAME(changes[i].boundary);
+		SAME(changes[i].alloc_blocks);
+		SAME(changes[i].alloc_bytes);
+		SAME(changes[i].freed_blocks);
+		SAME(changes[i].freed_bytes);
+	}
 }
 
 static void compare_small(struct comparison *c, const struct profile_process *a, const struct profile_process *b)
@@ -469,6 +514,10 @@ static void compare_description(struct comparison *c, const struct profile_proce
 	SAME(mark_count);
 	SAME(counter_count);
 	SAME(ledger_count);
+	SAME(window_ns);
+	SAME(active_ns);
+	SAME(boundary_count);
+	SAME(change_count);
 }
 
 static void compare_process(struct comparison *c, const struct profile_process *a, const struct profile_process *b, uint64_t i)
@@ -477,6 +526,7 @@ static void compare_process(struct comparison *c, const struct profile_process *
 	if (c->differ)
 		return;
 	compare_small(c, a, b);
+	compare_history(c, a, b);
 	for (uint32_t k = 0; k < a->module_count; k++)
 		compare_module(c, &a->modules[k], &b->modules[k], k);
 	for (uint32_t k = 0; k < a->frame_count; k++)

@@ -39,6 +39,9 @@ static const struct shape shapes[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 1024},
 	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), MTRACE_FOLDS_MAX},
 	[MTRACE_REGION_RANGES_OTHER] = {1, MTRACE_RANGES_MAX * sizeof(struct mtrace_range)},
+	[MTRACE_REGION_EPOCHS] = {sizeof(struct mtrace_boundary), MTRACE_BOUNDARIES},
+	[MTRACE_REGION_PASTS] = {8, 1024},
+	[MTRACE_REGION_HISTORY] = {sizeof(struct mtrace_past), 1024},
 };
 
 static uint64_t page_up(uint64_t n)

@@ -30,6 +30,7 @@ static inline void room_open(uint64_t cap_bytes)
 		ck_assert_int_eq(access(room_dir, W_OK), 0);
 	struct segment_request request = {.dir = room_dir, .cap_bytes = cap_bytes};
 	ck_assert_int_eq(segment_create(&request), SEGMENT_OK);
+	room_page.generation = 1ull << 32 | 1; /* the first epoch */
 	ck_assert_int_eq(unlink(segment.path), 0);
 	rmdir(room_dir);
 }

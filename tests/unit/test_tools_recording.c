@@ -248,7 +248,7 @@ START_TEST(test_size)
 		for (uint32_t k = 0; k < depth; k++) /* outer frames vary less than inner ones */
 			frames[depth - 1 - k] = (uint32_t)(k * 200 + (r >> 20) % (k / 2 + 1));
 		process->stacks[i] = (struct profile_stack){r, MTRACE_KIND_MALLOC, {r >> 50, r >> 44, 5, 5, r >> 55, r >> 45},
-							    frames, depth, 0};
+							    frames, depth, 0, 0};
 	}
 	write_ok(p);
 	ck_assert_int_eq(stat(path, &st), 0);
@@ -335,7 +335,9 @@ START_TEST(test_truncated_counts)
 			  had->module_count - have->module_count + had->frame_count - have->frame_count +
 				  had->stack_count - have->stack_count + had->live_count - have->live_count +
 				  had->thread_count - have->thread_count + had->mark_count - have->mark_count +
-				  had->counter_count - have->counter_count + had->ledger_count - have->ledger_count);
+				  had->counter_count - have->counter_count + had->ledger_count - have->ledger_count +
+						  had->boundary_count - have->boundary_count +
+						  had->change_count - have->change_count);
 	walk(q);
 	free(b.at);
 	profile_free(p);

@@ -184,7 +184,10 @@ static uint32_t merge_equal(struct profile_process *process, struct position *or
 	for (uint32_t i = 0; i < process->stack_count; i++) {
 		struct profile_stack *stack = &process->stacks[order[i].old];
 		if (kept > 0 && order[kept - 1].stack->id == stack->id) {
-			profile_counts_add(&process->stacks[order[kept - 1].old].counts, &stack->counts);
+			struct profile_stack *first = &process->stacks[order[kept - 1].old];
+			profile_counts_add(&first->counts, &stack->counts);
+			if (first->history_from < stack->history_from)
+				first->history_from = stack->history_from;
 			merged_into[order[i].old] = order[kept - 1].old;
 			continue;
 		}
@@ -201,6 +204,39 @@ static void renumber(struct profile_process *process, const uint32_t *new_index)
 	for (uint32_t i = 0; i < process->thread_count; i++)
 		if (process->threads[i].stack != UINT32_MAX)
 			process->threads[i].stack = new_index[process->threads[i].stack];
+	for (uint32_t i = 0; i < process->change_count; i++)
+		process->changes[i].stack = new_index[process->changes[i].stack];
+}
+
+static int by_stack_and_boundary(const void *a, const void *b)
+{
+	const struct profile_change *x = a, *y = b;
+	int order = compare(x->stack, y->stack);
+	return order ? order : compare(x->boundary, y->boundary);
+}
+
+/* Of stacks that became one, those of the same boundary become one, too; and all before both are known, one at that. */
+static void merge_changes(struct profile_process *process)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < process->change_count; i++) {
+		struct profile_change c = process->changes[i];
+		uint32_t from = process->stacks[c.stack].history_from;
+		if (from == UINT32_MAX)
+			continue;
+		if (c.boundary < from)
+			c.boundary = from;
+		struct profile_change *last = kept ? &process->changes[kept - 1] : NULL;
+		if (!last || last->stack != c.stack || last->boundary != c.boundary) {
+			process->changes[kept++] = c;
+			continue;
+		}
+		last->alloc_blocks = profile_sum(last->alloc_blocks, c.alloc_blocks);
+		last->alloc_bytes = profile_sum(last->alloc_bytes, c.alloc_bytes);
+		last->freed_blocks = profile_sum(last->freed_blocks, c.freed_blocks);
+		last->freed_bytes = profile_sum(last->freed_bytes, c.freed_bytes);
+	}
+	process->change_count = kept;
 }
 
 static void sort_stacks(struct profile *p, struct profile_process *process)
@@ -226,6 +262,9 @@ static void sort_stacks(struct profile *p, struct profile_process *process)
 	renumber(process, merged_into);
 	process->stacks = sorted;
 	process->stack_count = kept;
+	if (process->change_count)
+		qsort(process->changes, process->change_count, sizeof *process->changes, by_stack_and_boundary);
+	merge_changes(process);
 	free(order);
 	free(merged_into);
 	free(new_index);

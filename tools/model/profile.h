@@ -52,6 +52,7 @@ struct profile_stack {
 	const uint32_t *frames; /* indices in frames, innermost first */
 	uint32_t frame_count;
 	uint32_t marker; /* enum mtrace_marker: 0 the stack is whole */
+	uint32_t history_from; /* index in boundaries: what it had counted is known from there on; UINT32_MAX never */
 };
 
 /* Live blocks of one stack by one thread, born in one power-of-two age class: what --by thread and ages need. */
@@ -76,6 +77,24 @@ struct profile_mark {
 	const char *name;
 	uint64_t time_ns; /* since the process's segment was made */
 	uint32_t flags;
+};
+
+/* An instant at which what stacks had counted is known: a mark, or the end of a window of time. Ascending. */
+struct profile_boundary {
+	uint64_t time_ns;   /* since the process's segment was made */
+	uint64_t active_ns; /* the last event before it that looked at the clock: from there to time_ns nothing changed */
+	uint64_t live_bytes, peak_live_bytes; /* malloc kind, of the process, within threads x 64 KiB */
+	uint32_t unit;      /* time: which multiple of process->window_ns; 0: a mark */
+	uint32_t mark;      /* index in marks, PROFILE_NO_MARK none */
+};
+#define PROFILE_NO_MARK UINT32_MAX
+
+/* What a stack counted since the boundary before; at its history_from, all that it had counted. By stack, then boundary;
+   none where nothing changed. model/history.h adds them up. */
+struct profile_change {
+	uint32_t stack;    /* index in stacks */
+	uint32_t boundary; /* index in boundaries */
+	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
 };
 
 struct profile_counter {
@@ -106,6 +125,7 @@ struct profile_process {
 	uint64_t sample_bytes;
 	uint64_t wall_start_ns;
 	uint64_t lived_ns; /* until its end, or until it was read; 0 unknown */
+	uint64_t active_ns; /* its last event that looked at the clock: idle since; 0 unknown */
 
 	enum profile_end_reason end;
 	int end_status; /* exit status, or signal number */
@@ -133,6 +153,11 @@ struct profile_process {
 	uint32_t thread_count;
 	struct profile_mark *marks;
 	uint32_t mark_count;
+	uint64_t window_ns; /* the shortest window of history, 0: there is none */
+	struct profile_boundary *boundaries;
+	uint32_t boundary_count;
+	struct profile_change *changes;
+	uint32_t change_count;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */
@@ -156,7 +181,7 @@ void *profile_alloc(struct profile *p, size_t count, size_t bytes); /* zeroed */
 const char *profile_string(struct profile *p, const char *s);       /* interned copy */
 const char *profile_string_n(struct profile *p, const char *s, size_t n);
 
-/* Computes stack ids, markers, totals, by_kind, and sorts stacks; renumbers what points at them. */
+/* Computes stack ids, markers, totals, by_kind, and sorts stacks; renumbers what points at them, and sorts changes. */
 void profile_finish_process(struct profile *p, struct profile_process *process);
 
 /* The index of the frame reports call the site: the innermost that belongs neither to the allocator nor to the

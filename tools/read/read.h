@@ -23,6 +23,9 @@ struct read_error {
 /* read/target.c: opens whatever `target` names. A pid without a segment gives mode PROFILE_OUTSIDE. */
 int read_target(const char *target, struct profile *profile, struct read_error *error);
 
+/* read/target.c: the segment of a living process, or a segment file, for reading: a descriptor, or -errno. */
+int read_open_segment(const char *target, struct read_error *error);
+
 /* read/target.c: where `last` is kept: $XDG_STATE_HOME/mtrace/last or ~/.local/state/mtrace/last, a symbolic link to the
    recording, made by `mtrace run`. 0, or -ENOENT when there is no home. */
 int read_last_path(char *path, size_t bytes);

@@ -539,6 +539,47 @@ static void settle_live(struct reader *r, struct profile_process *process)
 	process->live_count = kept;
 }
 
+/* History adds up: with a part of it lost, or out of order, none of it is true. */
+static bool history_is_whole(const struct reader *r, const struct profile_process *process)
+{
+	const struct profile_change *last = NULL;
+
+	if (process->boundary_count != r->described.boundary_count || process->change_count != r->described.change_count)
+		return false;
+	for (uint32_t i = 0; i < process->change_count; last = &process->changes[i++]) {
+		const struct profile_change *c = &process->changes[i];
+
+		if (c->boundary >= process->boundary_count ||
+		    (last && (c->stack < last->stack || (c->stack == last->stack && c->boundary <= last->boundary))))
+			return false;
+	}
+	return true;
+}
+
+static void settle_history(struct reader *r, struct profile_process *process)
+{
+	uint32_t kept = 0;
+
+	if (!history_is_whole(r, process)) {
+		process->boundary_count = process->change_count = 0;
+		return;
+	}
+	for (uint32_t i = 0; i < process->boundary_count; i++)
+		if (process->boundaries[i].mark >= process->mark_count)
+			process->boundaries[i].mark = PROFILE_NO_MARK;
+	for (uint32_t i = 0; i < process->stack_count; i++)
+		if (process->boundary_count && process->stacks[i].history_from >= process->boundary_count)
+			process->stacks[i].history_from = UINT32_MAX;
+	for (uint32_t i = 0; i < process->change_count; i++) {
+		struct profile_change c = process->changes[i];
+
+		c.stack = stack_number(r, process, c.stack);
+		if (c.stack != UINT32_MAX)
+			process->changes[kept++] = c;
+	}
+	process->change_count = kept;
+}
+
 static void settle_threads(struct reader *r, struct profile_process *process)
 {
 	for (uint32_t i = 0; i < process->thread_count; i++)
@@ -640,6 +681,7 @@ static void close_process(struct reader *r)
 	settle_frames(r, process);
 	settle_stacks(r, process);
 	settle_live(r, process);
+	settle_history(r, process);
 	settle_threads(r, process);
 	missing = missing_rows(&r->described, process) + r->lost;
 	note_loss(r, process, missing);

@@ -54,6 +54,8 @@ enum recording_type {
 	RECORDING_STACKS,
 	RECORDING_THREADS,
 	RECORDING_LIVE,
+	RECORDING_BOUNDARIES, /* from here on a reader may do without */
+	RECORDING_CHANGES,
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

@@ -58,6 +58,10 @@ static const struct recording_field process_fields[] = {
 	NUMBER(36, profile_process, ledger_count),
 	NUMBER(37, profile_process, unsettled_stacks),
 	NUMBER(38, profile_process, tracker_private_bytes),
+	NUMBER(39, profile_process, window_ns),
+	NUMBER(40, profile_process, boundary_count),
+	NUMBER(41, profile_process, change_count),
+	NUMBER(42, profile_process, active_ns),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -100,6 +104,7 @@ static const struct recording_field stack_fields[] = {
 	NUMBER(2, profile_stack, kind),
 	NUMBER(3, profile_stack, marker),
 	COUNTS(4, profile_stack, counts.),
+	INDEX(10, profile_stack, history_from),
 };
 
 static const struct recording_field thread_fields[] = {
@@ -121,6 +126,24 @@ static const struct recording_field live_fields[] = {
 	NUMBER(5, profile_live, bytes),
 };
 
+static const struct recording_field boundary_fields[] = {
+	DELTA(1, profile_boundary, time_ns),
+	DELTA(2, profile_boundary, active_ns),
+	DELTA(3, profile_boundary, live_bytes),
+	DELTA(4, profile_boundary, peak_live_bytes),
+	DELTA(5, profile_boundary, unit),
+	INDEX(6, profile_boundary, mark),
+};
+
+static const struct recording_field change_fields[] = {
+	DELTA(1, profile_change, stack),
+	DELTA(2, profile_change, boundary),
+	NUMBER(3, profile_change, alloc_blocks),
+	NUMBER(4, profile_change, alloc_bytes),
+	NUMBER(5, profile_change, freed_blocks),
+	NUMBER(6, profile_change, freed_bytes),
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -139,6 +162,9 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 	[RECORDING_STACKS] = {"stacks", TABLE(stack_fields, profile_stack, false), ARRAY(stacks, stack_count)},
 	[RECORDING_THREADS] = {"threads", TABLE(thread_fields, profile_thread, true), ARRAY(threads, thread_count)},
 	[RECORDING_LIVE] = {"live", TABLE(live_fields, profile_live, false), ARRAY(live, live_count)},
+	[RECORDING_BOUNDARIES] = {"boundaries", TABLE(boundary_fields, profile_boundary, true),
+				  ARRAY(boundaries, boundary_count)},
+	[RECORDING_CHANGES] = {"changes", TABLE(change_fields, profile_change, false), ARRAY(changes, change_count)},
 };
 
 /* ---- fields of a row in memory ---- */

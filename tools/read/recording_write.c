@@ -50,7 +50,7 @@ static void finish_chunk(struct writer *w, enum recording_type type, uint64_t fi
 	codec_put_new_strings(&w->payload, &w->strings);
 	codec_put_bytes(&w->payload, w->columns.bytes, w->columns.used);
 	w->columns.used = 0;
-	write_chunk(w, type, CODEC_REQUIRED);
+	write_chunk(w, type, type < RECORDING_BOUNDARIES ? CODEC_REQUIRED : 0);
 }
 
 static uint64_t *value_room(struct writer *w, size_t count)
@@ -285,7 +285,8 @@ static void write_description(struct writer *w, const struct profile_process *pr
 static void write_table(struct writer *w, enum recording_type type, const struct profile_process *process)
 {
 	const struct recording_table *t = &recording_tables[type];
-	uint32_t rows_max = type == RECORDING_FRAMES || type == RECORDING_LIVE ? CODEC_ROWS_MAX : TEXT_ROWS, count;
+	bool has_text = type != RECORDING_FRAMES && type != RECORDING_LIVE && type != RECORDING_CHANGES;
+	uint32_t rows_max = has_text ? TEXT_ROWS : CODEC_ROWS_MAX, count;
 	const char *rows = recording_array(t, process, &count);
 
 	for (uint32_t first = 0, n; first < count; first += n) {

@@ -4,7 +4,7 @@
  * what was checked must not change before it is used.
  *
  * Order of copying, for a process that runs on: who refers is copied before what it refers to (live blocks, ranges,
- * threads; then rows; then nodes; then frames; then modules; then strings). Ids only grow and what they name never
+ * threads; then history; then rows; then nodes; then frames; then modules; then strings). Ids only grow and what they name never
  * changes, so every id found in an earlier copy is valid in a later one. Rows, being copied after the live blocks,
  * have counted whatever is live there: blocks born in between look freed, and nothing is live that was never
  * allocated. For a dead process all of it is one instant.
@@ -32,6 +32,21 @@ struct segment_counts {
 	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
 };
 
+/* A boundary that is kept, see format.h; ascending by epoch. */
+struct segment_boundary {
+	uint32_t epoch;
+	struct mtrace_boundary said;
+};
+
+/* What is known of one row at one instant: what segment_history.c needs of it. */
+struct segment_past {
+	uint32_t row;
+	struct segment_counts totals; /* its own */
+	uint64_t word;                /* of PASTS */
+	const struct mtrace_tally *const *tallies; /* of the row, those that hold; the first tally_count */
+	size_t tally_count;
+};
+
 /* Live blocks by (row, thread, age class): see segment_live.c. */
 struct segment_groups {
 	struct segment_group *slots; /* open addressing, power of two */
@@ -50,6 +65,12 @@ struct segment {
 	struct profile_process *process;
 	struct segment_live_row *live_of_row; /* by row id */
 	struct segment_counts *counts_of_row; /* by row id */
+	struct segment_boundary *boundaries;
+	uint32_t boundary_count;
+	uint32_t *history_from; /* by row id, history_rows of them: index in boundaries, UINT32_MAX: nothing is known */
+	uint64_t history_rows;
+	size_t change_capacity; /* of process->changes, whose `stack` is a row id until segment_read_stacks */
+	uint32_t *mark_of_id;   /* by mark id: index in process->marks; PROFILE_NO_MARK none */
 	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
 	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
 	struct segment_groups groups;
@@ -71,6 +92,16 @@ void segment_copy_ranges(struct segment *s);
 /* segment_counts.c: copies ROWS, TALLIES and FOLDS, ROWS no longer than counts_of_row, which it fills; says how many rows
    it could not read as of one instant. */
 void segment_copy_counts(struct segment *s);
+/* The same for history: copies PASTS and HISTORY beside them, and gives each row that can be believed to segment_take_past. */
+void segment_copy_history(struct segment *s);
+
+/* segment_history.c: boundaries; begin before, end after the history is copied: only what was kept all the time is read. */
+void segment_begin_boundaries(struct segment *s);
+void segment_end_boundaries(struct segment *s);
+void segment_begin_pasts(struct segment *s, uint64_t rows);
+void segment_take_past(struct segment *s, const struct segment_past *past);
+void segment_read_boundaries(struct segment *s); /* into the process; after marks */
+
 void segment_copy_free(struct segment *s);
 
 /* Element `index` of a region as `type`, NULL when there is none. */

@@ -11,14 +11,19 @@
  * after it. Rows that are not believed are read again, some passes. What never holds still is left at the most that was
  * seen: each pass's totals from before its tallies, which can only miss what was folded in between; how many rows that
  * are is said. A dead process needs one pass, and every row of it is believed.
+ *
+ * What rows had counted before is read in passes of its own, first, so that those of the counts stay short: there PASTS
+ * and HISTORY are copied between the others, and a row whose version stays odd is believed only by a fold that is valid
+ * all the time, since the arrays of others may be written over (libmtrace/history.h, H2).
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "read/segment.h"
 
-enum { PASSES = 48 };
+enum { PASSES = 48, HISTORY_PASSES = 8 };
 
 struct count_pass {
 	struct segment *s;
@@ -28,6 +33,9 @@ struct count_pass {
 	bool *settled;               /* by row id */
 	bool *moved;                 /* by row id: in this pass, a fold of it began or ended */
 	uint64_t unsettled;
+	bool history;                /* a pass for that */
+	uint64_t *words;             /* of PASTS, by row id; with history */
+	bool *folding;               /* by row id: its totals and its word are those of a valid fold; with history */
 };
 
 /* ---- copies ---- */
@@ -45,11 +53,16 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* Of a dead process nothing changes, so the second copies are the first. */
-static void copy_once(struct segment *s)
+static void copy_once(const struct count_pass *p)
 {
+	struct segment *s = p->s;
 	segment_copy_region(s, MTRACE_REGION_ROWS);
 	segment_copy_region(s, MTRACE_REGION_FOLDS);
 	segment_copy_region(s, MTRACE_REGION_TALLIES);
+	if (!p->history)
+		return;
+	segment_copy_region(s, MTRACE_REGION_PASTS);
+	segment_copy_region(s, MTRACE_REGION_HISTORY);
 }
 
 static void copy_before(struct segment *s, enum mtrace_region_id id, struct segment_region *before)
@@ -70,6 +83,10 @@ static void copy_twice(struct count_pass *p, int pass)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	copy_before(s, MTRACE_REGION_ROWS, &p->rows_before);
 	copy_before(s, MTRACE_REGION_FOLDS, &p->folds_before);
+	if (p->history) {
+		segment_copy_region(s, MTRACE_REGION_PASTS);
+		segment_copy_region(s, MTRACE_REGION_HISTORY);
+	}
 	segment_copy_region(s, MTRACE_REGION_TALLIES);
 	segment_copy_region(s, MTRACE_REGION_FOLDS);
 	segment_copy_region(s, MTRACE_REGION_ROWS);
@@ -102,19 +119,34 @@ static struct segment_counts totals_of(const struct mtrace_row *r)
 		.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
 }
 
+static uint64_t word_of(const struct count_pass *p, uint64_t id)
+{
+	const uint64_t *word = segment_element(p->s, MTRACE_REGION_PASTS, id);
+	return word ? *word : 0;
+}
+
 static void take_totals(struct count_pass *p)
 {
 	for (uint64_t id = 1; id < p->rows; id++) {
 		p->moved[id] = false;
 		p->sums[id] = totals_of(row_before(p, id));
+		if (!p->history)
+			continue;
+		p->folding[id] = false;
+		p->words[id] = word_of(p, id);
 	}
+}
+
+static uint32_t row_of(const struct mtrace_tally *t)
+{
+	return t->row & MTRACE_TALLY_ROW;
 }
 
 static void add_tally(struct count_pass *p, const struct mtrace_tally *t)
 {
-	if (t->row == 0 || t->row >= p->rows)
+	if (row_of(t) == 0 || row_of(t) >= p->rows)
 		return;
-	struct segment_counts *sum = &p->sums[t->row];
+	struct segment_counts *sum = &p->sums[row_of(t)];
 	sum->alloc_blocks = profile_sum(sum->alloc_blocks, t->alloc_blocks);
 	sum->alloc_bytes = profile_sum(sum->alloc_bytes, t->alloc_bytes);
 	sum->freed_blocks = profile_sum(sum->freed_blocks, t->freed_blocks);
@@ -125,8 +157,12 @@ static void add_tally(struct count_pass *p, const struct mtrace_tally *t)
 static void take_fold(struct count_pass *p, const struct mtrace_fold *f)
 {
 	struct mtrace_tally *t = (struct mtrace_tally *)(uintptr_t)segment_element(p->s, MTRACE_REGION_TALLIES, f->tally);
-	if (t && t->row == f->row)
+	if (t && row_of(t) == f->row)
 		t->row = 0;
+	if (p->history) {
+		p->folding[f->row] = true;
+		p->words[f->row] = f->past;
+	}
 	p->sums[f->row] = (struct segment_counts){
 		.alloc_blocks = f->alloc_blocks, .alloc_bytes = f->alloc_bytes,
 		.freed_blocks = f->freed_blocks, .freed_bytes = f->freed_bytes};
@@ -235,7 +271,7 @@ void segment_copy_counts(struct segment *s)
 		if (s->alive)
 			copy_twice(&p, pass);
 		else
-			copy_once(s);
+			copy_once(&p);
 		if (pass == 1)
 			begin(&p);
 		sum_up(&p);
@@ -246,4 +282,93 @@ void segment_copy_counts(struct segment *s)
 	drop_copy(&p.folds_before);
 	s->regions[MTRACE_REGION_ROWS].count = least(s->regions[MTRACE_REGION_ROWS].count, p.rows);
 	s->process->unsettled_stacks = p.unsettled;
+}
+
+/* ---- history ---- */
+
+/* The tallies that name rows, each row's together. */
+struct tally_index {
+	const struct mtrace_tally **by_row;
+	size_t count;
+};
+
+static int compare_rows(const void *a, const void *b)
+{
+	uint32_t x = row_of(*(const struct mtrace_tally *const *)a), y = row_of(*(const struct mtrace_tally *const *)b);
+	return x < y ? -1 : x > y;
+}
+
+static void index_tallies(const struct count_pass *p, struct tally_index *index)
+{
+	uint64_t count = p->s->regions[MTRACE_REGION_TALLIES].count;
+	index->count = 0;
+	index->by_row = calloc(count + 1, sizeof *index->by_row);
+	for (uint64_t i = 1; index->by_row && i < count; i++) {
+		const struct mtrace_tally *t = segment_element(p->s, MTRACE_REGION_TALLIES, i);
+		if (row_of(t) != 0 && row_of(t) < p->rows)
+			index->by_row[index->count++] = t;
+	}
+	if (index->count)
+		qsort(index->by_row, index->count, sizeof *index->by_row, compare_rows);
+}
+
+static bool is_steady(const struct count_pass *p, uint64_t id)
+{
+	return is_believed(p, id) && (!p->s->alive || p->folding[id] || !(row_before(p, id)->version & 1));
+}
+
+static void settle_pasts(struct count_pass *p)
+{
+	struct tally_index index;
+	size_t at = 0;
+	index_tallies(p, &index);
+	p->unsettled = 0;
+	for (uint64_t id = 1; id < p->rows; id++) {
+		struct segment_past past = {.row = (uint32_t)id, .totals = p->sums[id], .word = p->words[id],
+		                            .tallies = index.by_row + at};
+		while (at < index.count && row_of(index.by_row[at]) == id)
+			at++, past.tally_count++;
+		if (p->settled[id])
+			continue;
+		p->settled[id] = index.by_row && is_steady(p, id);
+		if (p->settled[id])
+			segment_take_past(p->s, &past);
+		p->unsettled += !p->settled[id];
+	}
+	free(index.by_row);
+}
+
+static void begin_history(struct count_pass *p)
+{
+	p->rows = rows_before(p)->count;
+	p->sums = profile_alloc(p->s->profile, p->rows, sizeof *p->sums);
+	p->settled = profile_alloc(p->s->profile, p->rows, sizeof *p->settled);
+	p->moved = profile_alloc(p->s->profile, p->rows, sizeof *p->moved);
+	p->words = profile_alloc(p->s->profile, p->rows, sizeof *p->words);
+	p->folding = profile_alloc(p->s->profile, p->rows, sizeof *p->folding);
+	segment_begin_pasts(p->s, p->rows);
+}
+
+/* Rows that never hold still have no history in this report. */
+void segment_copy_history(struct segment *s)
+{
+	struct count_pass p = {.s = s, .history = true};
+	segment_begin_boundaries(s);
+	for (int pass = 1; s->boundary_count && pass <= HISTORY_PASSES; pass++) {
+		if (s->alive)
+			copy_twice(&p, pass);
+		else
+			copy_once(&p);
+		if (pass == 1)
+			begin_history(&p);
+		bound(&p);
+		take_totals(&p);
+		take_folds(&p);
+		settle_pasts(&p);
+		if (!s->alive || !p.unsettled)
+			break;
+	}
+	drop_copy(&p.rows_before);
+	drop_copy(&p.folds_before);
+	segment_end_boundaries(s);
 }

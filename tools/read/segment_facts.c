@@ -152,6 +152,9 @@ void segment_read_facts(struct segment *s)
 	s->now_tick = process->lived_ns / (1000000000u / MTRACE_TICKS_PER_SECOND);
 	if (s->now_tick < hot->tick)
 		s->now_tick = hot->tick;
+	process->active_ns = hot->tick < UINT32_MAX ? hot->tick * (1000000000u / MTRACE_TICKS_PER_SECOND) : 0;
+	if (process->active_ns > process->lived_ns)
+		process->active_ns = process->lived_ns;
 }
 
 /* ---- tables ---- */
@@ -219,10 +222,13 @@ void segment_read_marks(struct segment *s)
 	struct profile_mark *marks = profile_alloc(s->profile, count, sizeof *marks);
 	uint64_t start = segment_header(s)->mono_start_ns;
 	s->process->marks = marks;
-	for (uint64_t id = 1; id < count; id++) {
+	s->mark_of_id = profile_alloc(s->profile, count, sizeof *s->mark_of_id);
+	for (uint64_t id = 0; id < count; id++) {
 		const struct mtrace_mark *m = segment_element(s, MTRACE_REGION_MARKS, id);
-		if (!m->ready)
+		s->mark_of_id[id] = PROFILE_NO_MARK;
+		if (id == 0 || !m->ready)
 			continue;
+		s->mark_of_id[id] = s->process->mark_count;
 		marks[s->process->mark_count++] = (struct profile_mark){
 			.name = profile_string_n(s->profile, m->name, sizeof m->name),
 			.time_ns = m->mono_ns > start ? m->mono_ns - start : 0,

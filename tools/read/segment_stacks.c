@@ -134,6 +134,8 @@ static void read_row(struct paths *p, uint32_t id)
 	struct profile_stack *stack = &s->process->stacks[s->process->stack_count];
 	stack->kind = kind;
 	stack->counts = counts_of(p, id, kind);
+	/* of ranges that are gone, rows know nothing */
+	stack->history_from = kind == MTRACE_KIND_MMAP ? UINT32_MAX : id < s->history_rows ? s->history_from[id] : 0;
 	stack->frame_count = length;
 	stack->frames = keep_path(p, path, &stack->frame_count);
 	s->stack_of_row[id] = s->process->stack_count++;
@@ -166,6 +168,15 @@ static void renumber(struct segment *s)
 		process->live[kept++].stack = stack;
 	}
 	process->live_count = kept;
+	kept = 0;
+	for (uint32_t i = 0; i < process->change_count; i++) {
+		uint32_t row = process->changes[i].stack, stack = row < rows ? s->stack_of_row[row] : UINT32_MAX;
+		if (stack == UINT32_MAX)
+			continue;
+		process->changes[kept] = process->changes[i];
+		process->changes[kept++].stack = stack;
+	}
+	process->change_count = kept;
 	for (uint32_t i = 0; i < process->thread_count; i++) {
 		uint32_t row = process->threads[i].stack;
 		process->threads[i].stack = row < rows ? s->stack_of_row[row] : UINT32_MAX;

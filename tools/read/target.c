@@ -242,15 +242,19 @@ static int open_listed(const struct identity *id, const char *root)
 	return best;
 }
 
-static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
+static int open_living(const struct identity *id)
 {
 	char root[64];
 	snprintf(root, sizeof root, "/proc/%u/root", id->pid);
 	int fd = open_mapped(id);
 	if (fd < 0)
 		fd = open_listed(id, "");
-	if (fd < 0)
-		fd = open_listed(id, root);
+	return fd < 0 ? open_listed(id, root) : fd;
+}
+
+static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
+{
+	int fd = open_living(id);
 	if (fd < 0)
 		return read_outside((pid_t)id->pid, profile, error);
 	char name[64];
@@ -293,13 +297,37 @@ static int read_pid(const char *target, struct profile *profile, struct read_err
 	return read_dead((uint32_t)pid, profile, error);
 }
 
+static bool is_number(const char *target)
+{
+	return target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
+}
+
+int read_open_segment(const char *target, struct read_error *error)
+{
+	struct identity id;
+	char magic[8];
+	ssize_t n = 0;
+	error->text[0] = '\0';
+	if (!is_number(target)) {
+		int code = open_file(target, magic, &n, error);
+		if (code == 0 && !begins(magic, n, "MTRSEG\r\n"))
+			code = say(error, -EINVAL, target, "is no segment: only a running process can be asked; give its pid");
+		int fd = code ? code : open(target, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		return fd == -1 ? say(error, -errno, target, strerror(errno)) : fd;
+	}
+	unsigned long pid = strlen(target) > 7 ? 0 : strtoul(target, NULL, 10);
+	if (pid == 0 || pid > MOST_PID || !identify((uint32_t)pid, &id))
+		return say(error, -ESRCH, target, "no such process; `mtrace ps` lists those that are traced");
+	int fd = open_living(&id);
+	return fd >= 0 ? fd : say(error, -ENOENT, target, "is not traced; `mtrace doctor` says how it can be");
+}
+
 int read_target(const char *target, struct profile *profile, struct read_error *error)
 {
 	error->text[0] = '\0';
-	bool is_number = target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
 	if (strcmp(target, "last") == 0)
 		return read_last(profile, error);
 	if (target[0] == '\0')
 		return say(error, -EINVAL, "empty name", "give a pid, a segment, a recording, or `last`");
-	return is_number ? read_pid(target, profile, error) : read_file(target, profile, error);
+	return is_number(target) ? read_pid(target, profile, error) : read_file(target, profile, error);
 }

@@ -1,0 +1,41 @@
+#include "control.h"
+
+#include <string.h>
+
+#include "marks.h"
+#include "segment.h"
+
+/* The last sequence that somebody began to carry out. */
+static _Atomic uint32_t begun;
+
+void control_init(void)
+{
+	atomic_store_explicit(&begun, 0, memory_order_relaxed);
+}
+
+static void carry_out(uint32_t command, const char *argument)
+{
+	if (command == MTRACE_COMMAND_MARK)
+		marks_add(argument, 0);
+}
+
+/* acquire pairs with the writer's release of the sequence, which comes last. It does not write again before this one is
+   taken, or it gave up waiting; then the sequence differs, and the next look finds the new command whole. */
+void control_look(void)
+{
+	struct mtrace_control *control = segment.control;
+	uint32_t sequence = atomic_load_explicit(&control->sequence, memory_order_acquire);
+	uint32_t last = atomic_load_explicit(&begun, memory_order_relaxed);
+	if (likely(sequence == last) || !atomic_compare_exchange_strong_explicit(&begun, &last, sequence, memory_order_relaxed,
+										  memory_order_relaxed))
+		return;
+	char argument[sizeof control->argument];
+	uint32_t command = atomic_load_explicit(&control->command, memory_order_relaxed);
+	memcpy(argument, control->argument, sizeof argument);
+	argument[sizeof argument - 1] = '\0';
+	atomic_thread_fence(memory_order_acquire); /* the argument before the second look at the sequence */
+	if (atomic_load_explicit(&control->sequence, memory_order_relaxed) != sequence)
+		return;
+	carry_out(command, argument);
+	atomic_store_explicit(&segment.hot->command_taken, sequence, memory_order_release); /* pairs: mtrace mark */
+}

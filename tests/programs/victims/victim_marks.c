@@ -1,0 +1,171 @@
+/*
+ * victim_marks: threads that allocate, free each other's blocks and rest in turns, and stand still at each mark, where
+ * one of them copies the truth: `victim_marks TRUTH_FILE ENDING [THREADS [ROUNDS [EVENTS]]]`. At mark rN the truth is
+ * what TRUTH_FILE.rN says. ENDING: exit; load (goes on after the last mark, until killed); idle (stands still there, and
+ * goes on with one allocation per byte on its standard input, until that ends).
+ */
+#include "truth.h"
+
+#include <pthread.h>
+
+#include "mtrace.h"
+
+enum { OUTERS = 8, INNERS = 3, SLOTS = 4096, THREADS_MOST = 32 };
+
+struct truth_file *truth;
+__thread struct truth_thread *truth_me;
+
+static pthread_barrier_t barrier;
+static uint32_t threads = 8, rounds = 12, events = 4000;
+static const char *truth_path, *ending;
+static struct slot {
+	int lock;
+	struct truth_block block;
+} slots[SLOTS];
+
+static struct truth_block exchange(uint32_t index, struct truth_block block)
+{
+	struct slot *slot = &slots[index % SLOTS];
+	while (__atomic_exchange_n(&slot->lock, 1, __ATOMIC_ACQUIRE))
+		sched_yield();
+	struct truth_block old = slot->block;
+	slot->block = block;
+	__atomic_store_n(&slot->lock, 0, __ATOMIC_RELEASE);
+	return old;
+}
+
+TRUTH_FUNCTION struct truth_block truth_take(uint32_t path, uint64_t bytes, struct truth_block old)
+{
+	truth_free(old);
+	truth_begin(path, bytes);
+	return truth_got(path, malloc(bytes), bytes);
+}
+
+TRUTH_FUNCTION struct truth_block truth_zero(uint32_t path, uint64_t bytes, struct truth_block old)
+{
+	truth_free(old);
+	truth_begin(path, bytes);
+	return truth_got(path, calloc(1, bytes), bytes);
+}
+
+TRUTH_FUNCTION struct truth_block truth_grow(uint32_t path, uint64_t bytes, struct truth_block old)
+{
+	truth_begin_realloc(path, bytes, &old);
+	void *p = realloc(old.pointer, bytes);
+	if (old.pointer)
+		truth_count_free(old.path, old.bytes);
+	return truth_got(path, p, bytes);
+}
+
+typedef struct truth_block (*inner_function)(uint32_t path, uint64_t bytes, struct truth_block old);
+static const inner_function inners[INNERS] = {truth_take, truth_zero, truth_grow};
+static const char *const inner_names[INNERS] = {"truth_take", "truth_zero", "truth_grow"};
+
+/* Blocks go to a slot, whence any thread frees or grows them. */
+#define OUTER(n)                                                                                                \
+	TRUTH_FUNCTION void truth_outer_##n(uint32_t inner, uint32_t slot, uint64_t bytes)                      \
+	{                                                                                                       \
+		struct truth_block old = exchange(slot, (struct truth_block){0});                               \
+		struct truth_block b = inners[inner](n * INNERS + inner, bytes, old);                           \
+		truth_free(exchange(slot, b));                                                                  \
+		truth_stay();                                                                                   \
+	}
+OUTER(0) OUTER(1) OUTER(2) OUTER(3) OUTER(4) OUTER(5) OUTER(6) OUTER(7)
+
+typedef void (*outer_function)(uint32_t inner, uint32_t slot, uint64_t bytes);
+static const outer_function outers[OUTERS] = {truth_outer_0, truth_outer_1, truth_outer_2, truth_outer_3,
+                                              truth_outer_4, truth_outer_5, truth_outer_6, truth_outer_7};
+
+static void name_paths(void)
+{
+	char name[TRUTH_NAME_BYTES];
+	for (uint32_t o = 0; o < OUTERS; o++)
+		for (uint32_t i = 0; i < INNERS; i++) {
+			snprintf(name, sizeof name, "%s<truth_outer_%u", inner_names[i], o);
+			truth_name_path(name);
+		}
+}
+
+static void one_event(uint64_t *random)
+{
+	uint32_t r = truth_random(random);
+	outers[r % OUTERS]((r >> 3) % INNERS, r >> 8, 1 + truth_random(random) % 500);
+}
+
+static void copy_truth(uint32_t round)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s.r%u", truth_path, round);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, truth, sizeof *truth) != (ssize_t)sizeof *truth)
+		truth_die(path);
+	close(fd);
+}
+
+static void mark(uint32_t round)
+{
+	char name[32];
+	snprintf(name, sizeof name, "r%u", round);
+	mtrace_mark(name);
+	copy_truth(round);
+}
+
+/* A thread rests in some rounds: what it counted before stays with it all the while. Not all of them at once. */
+static int rests(uint32_t me, uint32_t round)
+{
+	return me != round % threads && (me * 7 + round * 5) % 11 < 4;
+}
+
+static void stand_by(uint64_t *random)
+{
+	char byte;
+	while (read(STDIN_FILENO, &byte, 1) == 1)
+		one_event(random);
+	exit(0);
+}
+
+static void *work(void *argument)
+{
+	uint32_t me = (uint32_t)(uintptr_t)argument;
+	uint64_t random = 88172645463325252u + me * 977;
+	truth_join_thread(me);
+	for (uint32_t round = 1; round <= rounds; round++) {
+		for (uint32_t i = 0; !rests(me, round) && i < events; i++)
+			one_event(&random);
+		pthread_barrier_wait(&barrier);
+		if (me == round % threads)
+			mark(round);
+		pthread_barrier_wait(&barrier);
+	}
+	if (!strcmp(ending, "idle") && me == 0)
+		stand_by(&random);
+	while (!strcmp(ending, "idle"))
+		pause();
+	while (!strcmp(ending, "load"))
+		one_event(&random);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t all[THREADS_MOST];
+	if (argc < 3)
+		truth_die("usage");
+	truth_path = argv[1];
+	ending = argv[2];
+	threads = argc > 3 ? (uint32_t)atoi(argv[3]) : threads;
+	rounds = argc > 4 ? (uint32_t)atoi(argv[4]) : rounds;
+	events = argc > 5 ? (uint32_t)atoi(argv[5]) : events;
+	if (threads == 0 || threads > THREADS_MOST)
+		truth_die("threads");
+	truth = open_truth_file(truth_path, "malloc");
+	name_paths();
+	truth->complete = strcmp(ending, "load") != 0;
+	pthread_barrier_init(&barrier, NULL, threads);
+	for (uint32_t i = 0; i < threads; i++)
+		if (pthread_create(&all[i], NULL, work, (void *)(uintptr_t)i))
+			truth_die("pthread_create");
+	for (uint32_t i = 0; i < threads; i++)
+		pthread_join(all[i], NULL);
+	return 0;
+}
