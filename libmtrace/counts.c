@@ -12,6 +12,13 @@ static struct mtrace_tally *tally_at(uint64_t id)
 	return (struct mtrace_tally *)(void *)segment.base[MTRACE_REGION_TALLIES] + id;
 }
 
+static void folded_unheard(uint32_t row, uint64_t was, uint64_t now)
+{
+	(void)row, (void)was, (void)now;
+}
+
+void (*counts_folded)(uint32_t row, uint64_t was, uint64_t now) = folded_unheard;
+
 bool counts_init(void)
 {
 	return segment_ensure(MTRACE_REGION_TALLIES, MTRACE_FIRST_TALLY * sizeof(struct mtrace_tally));
@@ -106,6 +113,13 @@ void counts_settle(struct counts_tallies *t)
 		give_row(r, version - 1);
 }
 
+static uint64_t live_of(struct mtrace_row *r)
+{
+	uint64_t allocated = atomic_load_explicit(&r->alloc_bytes, memory_order_relaxed);
+	uint64_t freed = atomic_load_explicit(&r->freed_bytes, memory_order_relaxed);
+	return allocated > freed ? allocated - freed : 0;
+}
+
 /* Empties the tally into its row. false: the row is somebody's just now. */
 static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 {
@@ -118,9 +132,12 @@ static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 	uint32_t version = take_row(r);
 	if (version & 1)
 		return false;
+	uint64_t was = live_of(r);
 	write_intent(t->fold, tally, r);
 	carry_out(t->fold, tally, r);
+	uint64_t now = live_of(r);
 	give_row(r, version);
+	counts_folded(row, was, now);
 	return true;
 }
 

@@ -41,6 +41,7 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 25, 0, MTRACE_FIRST_TALLY},
 	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), 0, MTRACE_FOLDS_MAX * sizeof(struct mtrace_fold), 0},
 	[MTRACE_REGION_RANGES_OTHER] = {sizeof(struct mtrace_range), 0, MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
+	[MTRACE_REGION_RING] = {sizeof(struct mtrace_ring_slot), 0, MTRACE_RING_BYTES_MOST, 0},
 };
 
 enum { STEP_LEAST = 16 << 10, STEP_MOST = 4 << 20 };

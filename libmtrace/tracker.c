@@ -8,6 +8,7 @@
 #include "modules.h"
 #include "options.h"
 #include "regions.h"
+#include "ring.h"
 #include "segment.h"
 #include "slots.h"
 #include "stacks.h"
@@ -79,6 +80,13 @@ static void begin_private_bytes(void)
 	unwind_count_bytes(&segment.hot->private_bytes);
 }
 
+/* Mappings and threads only count what was allocated, or go by their own tables. */
+static void tell_growth(uint32_t row, uint64_t was, uint64_t now)
+{
+	if (ring_power_crossed(was, now) && stacks_kind(row) == MTRACE_KIND_MALLOC)
+		ring_put_grow(row, was, now);
+}
+
 bool tracker_init(void)
 {
 	find_object((uintptr_t)&tracker_init, &own_object);
@@ -89,6 +97,8 @@ bool tracker_init(void)
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
+	counts_folded = tell_growth;
+	ring_init();
 	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init();
 }
 
@@ -131,10 +141,36 @@ static struct workspace *claim_workspace(void)
 	return work;
 }
 
+static void tell_thread(const struct thread_state *self, enum mtrace_ring_kind kind)
+{
+	struct mtrace_thread *t = self->record;
+	struct ring_record news = {.kind = kind, .thread = self->id, .value[0] = plat_tid()};
+	if (kind == MTRACE_RING_thread_start) {
+		news.subject = atomic_load_explicit(&t->row, memory_order_relaxed);
+		news.value[1] = atomic_load_explicit(&t->stack_bytes, memory_order_relaxed);
+	}
+	news.value[2] = atomic_load_explicit(&t->name[0], memory_order_relaxed);
+	news.value[3] = atomic_load_explicit(&t->name[1], memory_order_relaxed);
+	ring_put(&news);
+}
+
+/* `entered` meanwhile: see in_forked_child of boot. */
 static __attribute__((cold, noinline)) void begin_thread(struct thread_state *self, const struct thread_birth *birth)
 {
 	threads_enter(self, birth);
 	self->work = claim_workspace();
+	self->entered = (uintptr_t)__builtin_frame_address(0);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (self->id)
+		tell_thread(self, MTRACE_RING_thread_start);
+	atomic_signal_fence(memory_order_seq_cst);
+	self->entered = 0;
+}
+
+static __attribute__((cold, noinline)) void pass_time(struct thread_state *self)
+{
+	threads_look_at_clock(self);
+	ring_watch(self->id, self->tick);
 }
 
 /* One call of a hook. */
@@ -184,7 +220,8 @@ static inline void go_in(struct thread_state *self, uintptr_t here)
 	self->entered = here;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
-	threads_tick(self);
+	if (threads_tick_due(self))
+		pass_time(self);
 }
 
 static inline void go_out(struct thread_state *self)
@@ -232,6 +269,16 @@ static inline struct counts_tallies *tallies_of(const struct event *e)
 
 /* ---- from a walk to a row ------------------------------------------------------------------------------ */
 
+static uint32_t module_of(const struct plat_object *object)
+{
+	bool news;
+	uint32_t id = modules_of(object, &news);
+	if (news)
+		ring_put(&(struct ring_record){.kind = MTRACE_RING_module_map, .thread = thread_self.id, .subject = id,
+					       .value = {object->start, object->end}});
+	return id;
+}
+
 /* The frame's id, found anew for a pc whose tag is not known: its module is looked up and the frame interned. */
 static __attribute__((cold, noinline)) uint32_t resolve_frame(uintptr_t pc, bool exact)
 {
@@ -241,7 +288,7 @@ static __attribute__((cold, noinline)) uint32_t resolve_frame(uintptr_t pc, bool
 	if (is_in(&own_object, code))
 		id = SKIPPED;
 	else if (plat_find_object(code, &object))
-		id = stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&object), pc - object.bias, flags);
+		id = stacks_frame(MTRACE_FRAME_NATIVE, module_of(&object), pc - object.bias, flags);
 	else
 		id = stacks_frame(MTRACE_FRAME_ABSOLUTE, 0, pc, flags);
 	if (id)
@@ -704,6 +751,12 @@ static uintptr_t page_end(const void *p, size_t bytes)
 	return ((uintptr_t)p + bytes + MTRACE_PAGE_BYTES - 1) & ~(uintptr_t)(MTRACE_PAGE_BYTES - 1);
 }
 
+static void tell_mapping(const struct event *e, enum mtrace_ring_kind kind, uint32_t row, uintptr_t start, uintptr_t end)
+{
+	if (end - start >= RING_LARGE_BYTES)
+		ring_put(&(struct ring_record){.kind = kind, .thread = e->self->id, .subject = row, .value = {start, end - start}});
+}
+
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at)
 {
 	struct event event = enter(), *e = &event;
@@ -711,13 +764,16 @@ void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct un
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
 	counts_allocated(tallies_of(e), row, end - start);
 	regions_map(start, end, row, e->self->id, (uint32_t)e->self->tick, flags);
+	tell_mapping(e, MTRACE_RING_map, row, start, end);
 	leave(e);
 }
 
 void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done)
 {
 	struct event event = enter(), *e = &event;
-	regions_end_move(token, (uintptr_t)p, done ? page_end(p, bytes) : (uintptr_t)p, 0, 0, 0);
+	uintptr_t start = (uintptr_t)p, end = done ? page_end(p, bytes) : start;
+	regions_end_move(token, start, end, 0, 0, 0);
+	tell_mapping(e, MTRACE_RING_unmap, 0, start, end);
 	leave(e);
 }
 
@@ -737,6 +793,7 @@ void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const stru
 	if (now)
 		counts_allocated(tallies_of(e), row, end - start);
 	regions_end_move(token, start, end, row, e->self->id, (uint32_t)e->self->tick);
+	tell_mapping(e, MTRACE_RING_remap, row, start, end);
 	leave(e);
 }
 
@@ -769,7 +826,10 @@ void tracker_thread_ended(void)
 	struct thread_state *self = e->self;
 	struct mtrace_thread *t = self->record;
 	uint32_t row = atomic_load_explicit(&t->row, memory_order_relaxed);
-	if (threads_note_end(self) && row)
+	bool first = threads_note_end(self);
+	if (first)
+		tell_thread(self, MTRACE_RING_thread_end);
+	if (first && row)
 		counts_freed(tallies_of(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
 	leave(e);
@@ -782,13 +842,49 @@ void tracker_thread_ended(void)
 void tracker_thread_named(uintptr_t handle, const char *name)
 {
 	struct event event = enter(), *e = &event;
-	threads_note_name(handle, name);
+	uint32_t tid = threads_note_name(handle, name);
+	struct ring_record news = {.kind = MTRACE_RING_thread_name, .thread = e->self->id, .value[0] = tid};
+	ring_text(&news.value[2], name);
+	ring_put(&news);
 	leave(e);
 }
 
 void tracker_mark(const char *name, uint32_t flags)
 {
 	struct event event = enter(), *e = &event;
-	marks_add(name, flags);
+	struct ring_record news = {.kind = MTRACE_RING_mark, .thread = e->self->id};
+	news.value[0] = marks_add(name, flags);
+	news.value[1] = (flags & MTRACE_MARK_SNAPSHOT) != 0;
+	ring_text(&news.value[2], name ? name : "");
+	ring_put(&news);
+	leave(e);
+}
+
+/* ---- the process ------------------------------------------------------------------------------------- */
+
+void tracker_forked(void)
+{
+	struct event event = enter(), *e = &event;
+	ring_put(&(struct ring_record){.kind = MTRACE_RING_fork, .thread = e->self->id});
+	leave(e);
+}
+
+void tracker_unloaded(void)
+{
+	struct event event = enter(), *e = &event;
+	uintptr_t start;
+	for (uint32_t id = 0; (id = modules_next_gone(id, &start)) != 0;)
+		ring_put(&(struct ring_record){.kind = MTRACE_RING_module_unmap, .thread = e->self->id, .subject = id,
+					       .value[0] = start});
+	leave(e);
+}
+
+void tracker_ending(uint32_t end, int status)
+{
+	struct event event = enter(), *e = &event;
+	if (!e->nested)
+		counts_flush_live(e->self);
+	ring_watch_now(e->self->id, e->self->tick);
+	ring_put(&(struct ring_record){.kind = MTRACE_RING_exit, .thread = e->self->id, .value = {end, (uint64_t)status & 0xff}});
 	leave(e);
 }
