@@ -201,6 +201,9 @@ static void renumber(struct profile_process *process, const uint32_t *new_index)
 	for (uint32_t i = 0; i < process->thread_count; i++)
 		if (process->threads[i].stack != UINT32_MAX)
 			process->threads[i].stack = new_index[process->threads[i].stack];
+	for (uint32_t i = 0; i < process->event_count; i++)
+		if (process->events[i].stack != UINT32_MAX)
+			process->events[i].stack = new_index[process->events[i].stack];
 }
 
 static void sort_stacks(struct profile *p, struct profile_process *process)

@@ -78,6 +78,18 @@ struct profile_mark {
 	uint32_t flags;
 };
 
+/* A record of the ring: see ring.def and model/events.h. */
+struct profile_event {
+	uint64_t sequence;
+	uint64_t time_ns; /* since the process's segment was made */
+	uint32_t kind;    /* enum mtrace_ring_kind, or one that this version does not know */
+	uint32_t thread;  /* who put it: index in threads, PROFILE_NO_THREAD unknown */
+	uint32_t stack;   /* its subject: index in stacks, UINT32_MAX none */
+	uint32_t module;  /* likewise: index in modules, PROFILE_NO_MODULE none */
+	uint64_t value[4];
+	const char *text; /* the field of form text or mark; "" none */
+};
+
 struct profile_counter {
 	const char *name;
 	uint64_t value;
@@ -133,6 +145,10 @@ struct profile_process {
 	uint32_t thread_count;
 	struct profile_mark *marks;
 	uint32_t mark_count;
+	struct profile_event *events; /* what the ring held, oldest first */
+	uint32_t event_count;
+	uint64_t events_written;      /* ever; those not in events were overwritten or never finished */
+	uint64_t events_overwritten;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */

@@ -44,6 +44,25 @@ struct read_mark {
 };
 size_t read_segment_marks(const char *path, uint64_t *next, struct read_mark *marks, size_t room);
 
+/* read/target.c: the open segment of a target, of the newest image. A descriptor, or -EMEDIUMTYPE: a recording, or a
+   process without a segment; other errors have a line in error->text. */
+int read_open_segment(const char *target, struct read_error *error);
+
+/* read/segment_news.c: what the ring got since the last look. A reader only has its own position: the process never
+   waits, so one that looks too seldom loses the oldest, and sees how many. */
+struct read_news {
+	int fd;             /* of the segment; the caller's */
+	uint64_t position;  /* number of the next record wanted; 0 at first */
+	uint32_t waited;    /* looks at a record that is not finished */
+	uint64_t overwritten, unfinished; /* records lost so far, by reason */
+	uint64_t held_back; /* the process's own count of records it did not put in */
+	bool alive;         /* at the beginning of the last look: if not, that look has seen all there is */
+};
+
+/* 1: there is news, in one process more of the profile, which has events and what they name, and nothing else; 0: none;
+   or -errno. Cheap while there is none: two short reads. */
+int read_segment_news(struct read_news *news, struct profile *profile);
+
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
 struct read_found {

@@ -54,6 +54,7 @@ enum recording_type {
 	RECORDING_STACKS,
 	RECORDING_THREADS,
 	RECORDING_LIVE,
+	RECORDING_EVENTS, /* not required: older readers do without */
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

@@ -58,6 +58,9 @@ static const struct recording_field process_fields[] = {
 	NUMBER(36, profile_process, ledger_count),
 	NUMBER(37, profile_process, unsettled_stacks),
 	NUMBER(38, profile_process, tracker_private_bytes),
+	NUMBER(39, profile_process, event_count),
+	NUMBER(40, profile_process, events_written),
+	NUMBER(41, profile_process, events_overwritten),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -121,6 +124,20 @@ static const struct recording_field live_fields[] = {
 	NUMBER(5, profile_live, bytes),
 };
 
+static const struct recording_field event_fields[] = {
+	DELTA(1, profile_event, sequence),
+	DELTA(2, profile_event, time_ns),
+	NUMBER(3, profile_event, kind),
+	INDEX(4, profile_event, thread),
+	INDEX(5, profile_event, stack),
+	INDEX(6, profile_event, module),
+	NUMBER(7, profile_event, value[0]),
+	NUMBER(8, profile_event, value[1]),
+	NUMBER(9, profile_event, value[2]),
+	NUMBER(10, profile_event, value[3]),
+	STRING(11, profile_event, text),
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -139,6 +156,7 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 	[RECORDING_STACKS] = {"stacks", TABLE(stack_fields, profile_stack, false), ARRAY(stacks, stack_count)},
 	[RECORDING_THREADS] = {"threads", TABLE(thread_fields, profile_thread, true), ARRAY(threads, thread_count)},
 	[RECORDING_LIVE] = {"live", TABLE(live_fields, profile_live, false), ARRAY(live, live_count)},
+	[RECORDING_EVENTS] = {"events", TABLE(event_fields, profile_event, false), ARRAY(events, event_count)},
 };
 
 /* ---- fields of a row in memory ---- */

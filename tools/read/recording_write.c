@@ -50,7 +50,7 @@ static void finish_chunk(struct writer *w, enum recording_type type, uint64_t fi
 	codec_put_new_strings(&w->payload, &w->strings);
 	codec_put_bytes(&w->payload, w->columns.bytes, w->columns.used);
 	w->columns.used = 0;
-	write_chunk(w, type, CODEC_REQUIRED);
+	write_chunk(w, type, type == RECORDING_EVENTS ? 0 : CODEC_REQUIRED);
 }
 
 static uint64_t *value_room(struct writer *w, size_t count)

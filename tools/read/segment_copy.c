@@ -61,6 +61,7 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_TALLIES: return sizeof(struct mtrace_tally);
 	case MTRACE_REGION_FOLDS: return sizeof(struct mtrace_fold);
 	case MTRACE_REGION_RANGES_OTHER: return 1;
+	case MTRACE_REGION_RING: return sizeof(struct mtrace_ring_slot);
 	default: return 0;
 	}
 }
@@ -69,7 +70,8 @@ static size_t element_bytes(enum mtrace_region_id id)
 static bool is_append_only(enum mtrace_region_id id)
 {
 	return id != MTRACE_REGION_LIVE_ROOT && id != MTRACE_REGION_LIVE_HUGE && id != MTRACE_REGION_RANGES &&
-	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS && id != MTRACE_REGION_RANGES_OTHER;
+	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS && id != MTRACE_REGION_RANGES_OTHER &&
+	       id != MTRACE_REGION_RING;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
