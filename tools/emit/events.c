@@ -25,27 +25,40 @@ static const struct profile_thread *thread_of(const struct profile_process *p, c
 	return e->thread < p->thread_count ? &p->threads[e->thread] : NULL;
 }
 
-/* The program's own frames and who called them: from the site outwards. */
+static void put_frame(const struct profile_process *p, const struct profile_frame *frame, FILE *out)
+{
+	const struct profile_name *name = frame->name_count ? &frame->names[0] : NULL;
+	char text[512];
+	emit_frame_text(p, frame, 0, text, sizeof text);
+	emit_text_cut(out, text, 60);
+	if (name && name->file && name->line) {
+		fputc(' ', out);
+		emit_text_cut(out, emit_basename(name->file), 40);
+		fprintf(out, ":%u", name->line);
+	}
+}
+
+static bool is_runtime(const struct profile_process *p, const struct profile_frame *frame)
+{
+	return profile_is_runtime(emit_function(frame, 0), emit_module_path(p, frame));
+}
+
+/* From the site outwards: who did it, and who called that. Libraries' start-up code says nothing. */
 static void put_stack(const struct profile_process *p, const struct profile_event *e, FILE *out)
 {
-	if (e->stack >= p->stack_count) {
+	const struct profile_stack *stack = e->stack < p->stack_count ? &p->stacks[e->stack] : NULL;
+	uint32_t site = stack ? profile_site(p, stack) : 0, shown = 0;
+	if (!stack || !stack->frame_count) {
 		fputs("(unknown)", out);
 		return;
 	}
-	const struct profile_stack *stack = &p->stacks[e->stack];
-	uint32_t site = profile_site(p, stack), shown = 0;
-	for (uint32_t i = site < stack->frame_count ? site : 0; i < stack->frame_count && shown < FRAMES_SHOWN; i++, shown++) {
+	site = site < stack->frame_count ? site : 0;
+	for (uint32_t i = site; i < stack->frame_count && shown < FRAMES_SHOWN; i++) {
 		const struct profile_frame *frame = &p->frames[stack->frames[i]];
-		const struct profile_name *name = frame->name_count ? &frame->names[0] : NULL;
-		char text[512];
-		emit_frame_text(p, frame, 0, text, sizeof text);
-		fputs(shown ? " <- " : "", out);
-		emit_text_cut(out, text, 60);
-		if (name && name->file && name->line) {
-			fputc(' ', out);
-			emit_text_cut(out, emit_basename(name->file), 40);
-			fprintf(out, ":%u", name->line);
-		}
+		if (i > site && is_runtime(p, frame))
+			break;
+		fputs(shown++ ? " <- " : "", out);
+		put_frame(p, frame, out);
 	}
 }
 
@@ -87,13 +100,18 @@ static void put_field(const struct profile_process *p, const struct profile_even
 
 static void put_filled(const struct profile_process *p, const struct profile_event *e, const struct event_kind *kind, FILE *out)
 {
+	bool has_subject = e->stack < p->stack_count || e->module < p->module_count;
 	for (const char *at = kind->text; *at;) {
 		char name[24];
-		size_t length = strcspn(at, "{");
+		size_t length = strcspn(at, "{[]");
 		fwrite(at, 1, length, out);
 		at += length;
-		if (!*at)
-			break;
+		if (*at == '[' && !has_subject)
+			at += strcspn(at, "]");
+		if (*at != '{') {
+			at += *at != '\0';
+			continue;
+		}
 		snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 1, "}"), at + 1);
 		put_field(p, e, kind, name, out);
 		at += strcspn(at, "}");

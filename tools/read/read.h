@@ -63,6 +63,9 @@ struct read_news {
    or -errno. Cheap while there is none: two short reads. */
 int read_segment_news(struct read_news *news, struct profile *profile);
 
+/* One process more that has only who it is and how it ended, if it did. 0 or -errno. */
+int read_segment_who(int fd, struct profile *profile);
+
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
 struct read_found {

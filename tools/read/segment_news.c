@@ -169,3 +169,16 @@ int read_segment_news(struct read_news *news, struct profile *profile)
 	segment_copy_free(&s);
 	return any;
 }
+
+int read_segment_who(int fd, struct profile *profile)
+{
+	struct segment s = {.fd = fd, .path = "segment", .profile = profile, .alive = is_locked(fd)};
+	int code = segment_copy_head(&s);
+	if (code == 0 && !segment_is_readable(&s))
+		code = -EINVAL;
+	if (code != 0)
+		return code;
+	s.process = profile_add_process(profile);
+	segment_read_facts(&s);
+	return 0;
+}
