@@ -331,10 +331,11 @@ END_TEST
 /* ---- many threads ---- */
 
 static _Atomic bool stop;
+static uint32_t puts_each;
 
 static void *put_many(void *lane)
 {
-	for (uint64_t n = 0; n < 200000; n++)
+	for (uint64_t n = 0; n < puts_each; n++)
 		put((uint32_t)(uintptr_t)lane, n);
 	return NULL;
 }
@@ -364,6 +365,7 @@ START_TEST(threads_write_and_a_reader_sees_only_whole_records)
 {
 	pthread_t threads[THREADS], reader;
 	void *bad;
+	puts_each = room_times(200000);
 	pthread_create(&reader, NULL, read_meanwhile, NULL);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, put_many, (void *)i);
@@ -375,8 +377,8 @@ START_TEST(threads_write_and_a_reader_sees_only_whole_records)
 	struct view v = own_view();
 	size_t count = look_at_all(&v, all);
 	ck_assert_uint_ge(count, SMALL - 2 * THREADS); /* numbers given up by who was overtaken */
-	ck_assert_uint_ge(next_of(&v), THREADS * 200000ull - room_counter(MTRACE_COUNTER_ring_unfinished));
-	ck_assert_uint_lt(room_counter(MTRACE_COUNTER_ring_unfinished), THREADS * 200000 / 100);
+	ck_assert_uint_ge(next_of(&v), THREADS * (uint64_t)puts_each - room_counter(MTRACE_COUNTER_ring_unfinished));
+	ck_assert_uint_lt(room_counter(MTRACE_COUNTER_ring_unfinished), THREADS * puts_each / 100);
 }
 END_TEST
 
@@ -400,7 +402,7 @@ START_TEST(a_handler_may_interrupt_a_put)
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	uint64_t n = 0;
-	while (interruptions < 500)
+	while (interruptions < (int)room_times(500))
 		put(0, n++);
 	setitimer(ITIMER_REAL, &never, NULL);
 	v = own_view();
@@ -612,7 +614,7 @@ END_TEST
 static Suite *ring_suite(void)
 {
 	Suite *suite = suite_create("ring");
-	TCase *one = tcase_create("one thread"), *many = tcase_create("many threads"), *killed = tcase_create("kill -9");
+	TCase *one = tcase_create("one thread"), *many = tcase_create("threads"), *killed = tcase_create("kill -9");
 	tcase_add_checked_fixture(one, setup, NULL);
 	tcase_add_checked_fixture(many, setup, NULL);
 	tcase_add_test(one, what_is_put_is_there_in_order);
@@ -632,10 +634,8 @@ static Suite *ring_suite(void)
 	tcase_set_timeout(one, 60);
 	tcase_set_timeout(many, 120);
 	tcase_set_timeout(killed, 240);
-#ifndef __SANITIZE_THREAD__ /* it brings a thread of its own into every child */
 	tcase_add_test(killed, killed_at_random_only_what_was_put_is_there);
 	tcase_add_test(killed, killed_at_every_instruction_of_a_put);
-#endif
 	suite_add_tcase(suite, one);
 	suite_add_tcase(suite, many);
 	suite_add_tcase(suite, killed);
@@ -644,5 +644,5 @@ static Suite *ring_suite(void)
 
 int main(void)
 {
-	return room_run(ring_suite());
+	return run_suite(ring_suite());
 }

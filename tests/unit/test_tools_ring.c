@@ -19,6 +19,7 @@
 #include "model/profile.h"
 #include "read/read.h"
 #include "read/recording.h"
+#include "run.h"
 
 static struct fake_segment *f;
 static struct profile *p;
@@ -536,9 +537,5 @@ int main(void)
 	suite_add_tcase(suite, one);
 	suite_add_tcase(suite, look_again);
 	suite_add_tcase(suite, rest);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }
