@@ -12,12 +12,12 @@ static struct mtrace_tally *tally_at(uint64_t id)
 	return (struct mtrace_tally *)(void *)segment.base[MTRACE_REGION_TALLIES] + id;
 }
 
-static void folded_unheard(uint32_t row, uint64_t was, uint64_t now)
+static void grew_unheard(uint32_t row, uint64_t was, uint64_t now)
 {
 	(void)row, (void)was, (void)now;
 }
 
-void (*counts_folded)(uint32_t row, uint64_t was, uint64_t now) = folded_unheard;
+void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now) = grew_unheard;
 
 bool counts_init(void)
 {
@@ -60,14 +60,31 @@ static void add_change(struct mtrace_row *r, const struct counts_change *c)
 	counts_add(&r->freed_bytes, c->freed_bytes);
 }
 
+static uint64_t live_of(struct mtrace_row *r)
+{
+	uint64_t allocated = atomic_load_explicit(&r->alloc_bytes, memory_order_relaxed);
+	uint64_t freed = atomic_load_explicit(&r->freed_bytes, memory_order_relaxed);
+	return allocated > freed ? allocated - freed : 0;
+}
+
+/* After the row was given back. The highest bit is another one just when the two differ in a bit above `was`'s. */
+static inline void tell_growth(uint32_t row, uint64_t was, uint64_t now)
+{
+	if (unlikely(now > was && (now ^ was) > was))
+		counts_grew(row, was, now);
+}
+
 static bool add_to_row(uint32_t row, const struct counts_change *change)
 {
 	struct mtrace_row *r = counts_row(row);
 	uint32_t version = take_row(r);
 	if (version & 1)
 		return false;
+	uint64_t was = live_of(r);
 	add_change(r, change);
+	uint64_t now = live_of(r);
 	give_row(r, version);
+	tell_growth(row, was, now);
 	return true;
 }
 
@@ -113,13 +130,6 @@ void counts_settle(struct counts_tallies *t)
 		give_row(r, version - 1);
 }
 
-static uint64_t live_of(struct mtrace_row *r)
-{
-	uint64_t allocated = atomic_load_explicit(&r->alloc_bytes, memory_order_relaxed);
-	uint64_t freed = atomic_load_explicit(&r->freed_bytes, memory_order_relaxed);
-	return allocated > freed ? allocated - freed : 0;
-}
-
 /* Empties the tally into its row. false: the row is somebody's just now. */
 static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 {
@@ -137,7 +147,7 @@ static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 	carry_out(t->fold, tally, r);
 	uint64_t now = live_of(r);
 	give_row(r, version);
-	counts_folded(row, was, now);
+	tell_growth(row, was, now);
 	return true;
 }
 

@@ -51,8 +51,9 @@ extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES] SHIM_OWN;
 
 bool counts_init(void);
 
-/* Called after a fold, with the row's own totals before and after it: allocated less freed, 0 at least. Never NULL. */
-extern void (*counts_folded)(uint32_t row, uint64_t was, uint64_t now);
+/* Called when the live bytes of a row's own totals (allocated less freed, 0 at least) have come above another power of two
+   since they were last put together. What threads' tallies hold is not in them yet. Never NULL. */
+extern void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now);
 
 /* For the first thread of a slot in this process; `slot` is its index. */
 void counts_prepare(struct counts_tallies *t, uint32_t slot);

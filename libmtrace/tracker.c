@@ -97,7 +97,7 @@ bool tracker_init(void)
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
-	counts_folded = tell_growth;
+	counts_grew = tell_growth;
 	ring_init();
 	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init();
 }

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "counts.h"
 #include "options.h"
 #include "ring.h"
 #include "room.h"
@@ -278,6 +279,36 @@ START_TEST(growth_is_told_at_powers_of_two)
 	ck_assert_uint_eq((uint32_t)all[0].word[2], 77);
 	ck_assert_uint_eq(all[0].word[3], 9 << 20);
 	ck_assert_uint_eq(all[0].word[4], 8 << 20);
+}
+END_TEST
+
+static uint64_t grew[2][8];
+static size_t grew_times[2];
+static uint32_t grew_first;
+
+static void note_growth(uint32_t row, uint64_t was, uint64_t now)
+{
+	uint32_t which = row != grew_first;
+	uint64_t power = ring_power_crossed(was, now);
+	if (power && grew_times[which] < 8)
+		grew[which][grew_times[which]++] = power;
+}
+
+/* Two rows whose tallies want one place, so that they are folded, or counted in the rows, all the time. */
+START_TEST(a_row_that_grows_is_told_at_each_power_once)
+{
+	struct counts_tallies t;
+	ck_assert(counts_init());
+	counts_prepare(&t, 0);
+	counts_grew = note_growth;
+	grew_first = (uint32_t)segment_reserve(MTRACE_REGION_ROWS, 2048);
+	for (int i = 0; i < 24000; i++)
+		counts_allocated(&t, grew_first + (i / 12 % 2 ? 1024 : 0), 2000);
+	for (int which = 0; which < 2; which++) {
+		ck_assert_uint_eq(grew_times[which], 5); /* 24 MB each: 1, 2, 4, 8, 16 MiB */
+		for (size_t i = 0; i < 5; i++)
+			ck_assert_uint_eq(grew[which][i], 1ull << (20 + i));
+	}
 }
 END_TEST
 
@@ -627,6 +658,7 @@ static Suite *ring_suite(void)
 	tcase_add_test(one, what_comes_too_often_is_held_back_and_counted);
 	tcase_add_test(one, text_is_cut_and_ended);
 	tcase_add_test(one, growth_is_told_at_powers_of_two);
+	tcase_add_test(one, a_row_that_grows_is_told_at_each_power_once);
 	tcase_add_test(one, a_sample_a_second_and_each_warning_once);
 	tcase_add_test(one, memory_that_runs_out_is_told_once);
 	tcase_add_test(many, threads_write_and_a_reader_sees_only_whole_records);
