@@ -80,7 +80,7 @@ static void watch_this_process(void)
 {
 	if (mapped_in == segment.header->pid)
 		return;
-	for (uint32_t id = 0; id < WATCHED; id++) /* of the process that forked this one: other ids */
+	for (uint32_t id = 0; mapped_in && id < WATCHED; id++) /* of the process that forked this one: other ids */
 		atomic_store_explicit(&mapped_at[id], 0, memory_order_relaxed);
 	mapped_in = segment.header->pid;
 }

@@ -292,12 +292,24 @@ static void look_till_the_end(struct follow *f)
 	}
 }
 
-static bool is_running_pid(const char *target)
+/* The same process still runs, whatever program it is now. Its pid here, if the target was one, else its own. */
+static bool is_still_there(const struct follow *f, const struct profile_process *p)
 {
-	char path[64];
-	bool is_pid = target[strspn(target, "0123456789")] == '\0' && strlen(target) < 8;
-	snprintf(path, sizeof path, "/proc/%.8s", target);
-	return is_pid && access(path, F_OK) == 0;
+	bool is_pid = f->target[strspn(f->target, "0123456789")] == '\0';
+	char path[64], stat[1024] = "", state = 'Z';
+	unsigned long long start;
+	snprintf(path, sizeof path, "/proc/%lu/stat", is_pid ? strtoul(f->target, NULL, 10) : (unsigned long)p->pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	const char *at = fgets(stat, sizeof stat, file) ? strrchr(stat, ')') : NULL;
+	fclose(file);
+	for (int field = 2; at && field < 22; field++) { /* the name, field 2, may hold blanks and brackets */
+		at = strchr(at + 1, ' ');
+		state = at && field == 2 ? at[1] : state;
+	}
+	start = at ? strtoull(at, NULL, 10) : 0;
+	return state != 'Z' && state != 'X' && start == p->start_time;
 }
 
 /* The segment of the image that came after: it is there within an instant if it is recorded at all. */
@@ -332,11 +344,11 @@ static bool say_how_it_ended(struct follow *f)
 	bool again = false;
 	if (read_segment_who(f->news.fd, p) == 0) {
 		const struct profile_process *process = &p->processes[0];
-		bool lives_on = is_running_pid(f->target) && process->end != PROFILE_EXIT && take_next_image(f);
+		bool lives_on = process->end != PROFILE_EXIT && is_still_there(f, process);
 		if (lives_on)
-			p->processes[0].end = PROFILE_EXEC; /* the later image says so only when it has begun */
+			p->processes[0].end = PROFILE_EXEC; /* the later image says so when it has begun, if it is traced at all */
 		say_end(f, process);
-		again = lives_on;
+		again = lives_on && take_next_image(f);
 	}
 	profile_free(p);
 	return again;
@@ -361,7 +373,10 @@ static int follow_segment(struct follow *f)
 		look_till_the_end(f);
 	while (!f->news.alive && !asked_to_end && say_how_it_ended(f));
 	profile_free(f->reported);
-	return EXIT_DONE;
+	if (f->news.alive || f->news.position)
+		return EXIT_DONE;
+	warn("follow: %s has no ring: it was written by an earlier libmtrace, or there was no room for one", f->target);
+	return EXIT_NOTHING;
 }
 
 /* A recording, which has names already. */

@@ -129,6 +129,21 @@ await
 } >"$work/said" 2>&1
 verdict "it goes on with the image after an exec" "$work/said"
 
+rm -f "$work/truth"
+clear_segments
+preload -- bash -c 'unset LD_PRELOAD; sleep 1; exec sleep 60' &
+pid=$!
+background+=($pid)
+for _ in $(seq 200); do
+	[ -n "$(segment_of $pid)" ] && break
+	sleep 0.02
+done
+bounded 30 "$mtrace" follow --json --every 0 "$pid" >"$work/lines" 2>"$work/said"
+[ "$(jq -rs '.[-1] | "\(.kind) \(.reason)"' "$work/lines")" = "end exec" ] || tail -1 "$work/lines" >>"$work/said"
+kill -0 $pid || echo "it was not running any more" >>"$work/said"
+verdict "or says that it became a program that is not traced" "$work/said"
+end
+
 # ---- ends ----
 start steady 2
 follow 60 "$mtrace" follow --json --every 0 "$pid"
