@@ -494,7 +494,7 @@ enum mtrace_ring_kind {
 
 struct mtrace_ring_head {
 	_Atomic uint64_t next;  /* number of the next record; those from next on are not there yet */
-	_Atomic uint64_t slots; /* in a round: numbers below next - slots are overwritten; some may be even if they are not */
+	_Atomic uint64_t slots; /* in a round: readers leave numbers below next - slots alone, most are overwritten */
 	uint64_t reserved[6];
 };
 static_assert(sizeof(struct mtrace_ring_head) == 64, "one cache line");

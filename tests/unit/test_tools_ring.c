@@ -187,6 +187,25 @@ START_TEST(a_full_ring_has_the_last_and_says_how_many_are_gone)
 }
 END_TEST
 
+/* The writer of a number was killed before it took the slot: what stands there is of the round before. */
+START_TEST(a_record_of_the_round_before_is_left_out)
+{
+	uint64_t old[8];
+	put_many(10);
+	memcpy(old, fake_element(f, MTRACE_REGION_RING, 1 + 7), sizeof old);
+	put_many(FAKE_RING_SLOTS + 10);
+	memcpy(fake_element(f, MTRACE_REGION_RING, 1 + 7), old, sizeof old);
+	const struct profile_process *process = read_it();
+	ck_assert_uint_eq(process->event_count, FAKE_RING_SLOTS - 1);
+	ck_assert_uint_eq(process->events[0].sequence, 20);
+	ck_assert_uint_eq(process->events_overwritten, 20);
+	ck_assert_uint_eq(process->events_written, FAKE_RING_SLOTS + 20);
+	ck_assert_uint_eq(look(), FAKE_RING_SLOTS - 1);
+	ck_assert_uint_eq(news.overwritten, 20);
+	ck_assert_uint_eq(news.unfinished, 1);
+}
+END_TEST
+
 START_TEST(a_segment_from_before_the_ring_has_none)
 {
 	put_many(3);
@@ -264,7 +283,9 @@ START_TEST(a_hostile_ring_harms_nobody)
 			fake_ring(f)->next = random_word();
 		if (round % 5 == 0)
 			fake_ring(f)->slots = random_word();
-		ck_assert_uint_ge(read_it()->event_count, FAKE_RING_SLOTS / 7 - 1); /* two may have one number */
+		read_it();
+		if (round % 3 && round % 5) /* two may have one number */
+			ck_assert_uint_ge(p->processes[0].event_count, FAKE_RING_SLOTS / 7 - 1);
 		print_all();
 		news = (struct read_news){.fd = fd, .position = round % 2 ? random_word() % 2000 : 0};
 		for (int looks = 0; looks < 3; looks++) {
@@ -521,6 +542,7 @@ int main(void)
 	tcase_add_test(one, what_is_not_whole_is_not_shown);
 	tcase_add_test(one, ids_that_lead_nowhere_are_none);
 	tcase_add_test(one, a_full_ring_has_the_last_and_says_how_many_are_gone);
+	tcase_add_test(one, a_record_of_the_round_before_is_left_out);
 	tcase_add_test(one, a_segment_from_before_the_ring_has_none);
 	tcase_add_test(one, no_ring_changes_a_report);
 	tcase_add_test(one, a_hostile_ring_harms_nobody);

@@ -46,7 +46,7 @@ struct segment_ring {
 	} *records;
 	uint32_t count;
 	uint64_t next;  /* number that the next record would have had */
-	uint64_t first; /* those below it may be overwritten */
+	uint64_t first; /* those below it are overwritten, or as good as that */
 };
 
 struct segment {

@@ -47,6 +47,16 @@ static uint32_t sort(struct segment_record *records, uint32_t count)
 	return kept;
 }
 
+/* Records of the round before stand where the number that came after was given up; between them and the others are holes. */
+static void leave_out_survivors(struct segment_ring *ring)
+{
+	uint32_t old = 0;
+	while (old < ring->count && ring->records[old].sequence < ring->first)
+		old++;
+	ring->count -= old;
+	memmove(ring->records, ring->records + old, ring->count * sizeof *ring->records);
+}
+
 static void take_all(struct segment *s, const struct segment_region *before, const struct segment_region *after)
 {
 	struct segment_ring *ring = &s->ring;
@@ -64,6 +74,7 @@ static void take_all(struct segment *s, const struct segment_region *before, con
 	if (ring->count && ring->records[ring->count - 1].sequence >= ring->next) /* written since the head was copied */
 		ring->next = ring->records[ring->count - 1].sequence + 1;
 	ring->first = head->slots && ring->next > head->slots ? ring->next - head->slots : 0;
+	leave_out_survivors(ring);
 }
 
 void segment_copy_ring(struct segment *s)
@@ -132,8 +143,5 @@ void segment_read_events(struct segment *s)
 		read_event(s, &s->ring.records[i], &process->events[i]);
 	process->event_count = s->ring.count;
 	process->events_written = s->ring.next;
-	uint64_t kept_below = 0;
-	while (kept_below < s->ring.count && s->ring.records[kept_below].sequence < s->ring.first)
-		kept_below++;
-	process->events_overwritten = s->ring.first - (kept_below < s->ring.first ? kept_below : s->ring.first);
+	process->events_overwritten = s->ring.first;
 }
