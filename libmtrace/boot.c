@@ -7,6 +7,7 @@
 #include "epochs.h"
 #include "log.h"
 #include "options.h"
+#include "ring.h"
 #include "segment.h"
 #include "threads.h"
 #include "tracker.h"
@@ -83,6 +84,13 @@ static const char *make_segment(bool forked)
 	return NULL;
 }
 
+static void tell_beginning(void)
+{
+	const struct mtrace_header *h = segment.header;
+	ring_put(&(struct ring_record){.kind = h->forked ? MTRACE_RING_forked : MTRACE_RING_start,
+				       .value = {h->pid, h->forked ? h->parent_pid : h->image}});
+}
+
 /* From here on every event is recorded: the last store of starting. Release pairs with guard_tracking. */
 static void start_recording(void)
 {
@@ -90,8 +98,10 @@ static void start_recording(void)
 	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
 	atomic_store_explicit(&owner_page->generation, (uint64_t)generation << 32 | EPOCH_FIRST, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
-	if (segment.header->mode == MTRACE_MODE_EXACT)
-		atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
+	if (segment.header->mode != MTRACE_MODE_EXACT)
+		return;
+	tell_beginning();
+	atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
 }
 
 static void set_counter(enum mtrace_counter counter, uint64_t value)
@@ -126,6 +136,12 @@ static void on_exit_note(int status, void *unused)
 	boot_note_end(MTRACE_END_EXIT, status);
 	if (guard_tracking())
 		segment_give_back();
+}
+
+static void in_forking_parent(void)
+{
+	if (guard_tracking())
+		tracker_forked();
 }
 
 /* fork may be called by a signal handler that interrupted one of our hooks, and the child returns into it: it finds
@@ -173,7 +189,7 @@ static void start(void)
 	set_counter(MTRACE_COUNTER_bootstrap_blocks, atomic_load_explicit(&arena_blocks, memory_order_relaxed));
 	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
 	if (process.tracked)
-		pthread_atfork(NULL, NULL, in_forked_child);
+		pthread_atfork(NULL, in_forking_parent, in_forked_child);
 	boot_mark_descendants();
 	start_recording();
 }
@@ -238,8 +254,11 @@ void boot_note_limit(int resource, const struct rlimit *limit)
 /* A vfork child shares our memory and ends without us. */
 void boot_note_end(uint32_t end, int status)
 {
-	if (guard_tracking() && plat_pid() == segment.header->pid)
-		segment_note_end((enum mtrace_end)end, status);
+	if (!guard_tracking() || plat_pid() != segment.header->pid)
+		return;
+	if (atomic_load_explicit(&segment.header->end, memory_order_relaxed) == MTRACE_END_NONE)
+		tracker_ending(end, status);
+	segment_note_end((enum mtrace_end)end, status);
 }
 
 __attribute__((constructor)) static void boot_constructor(void)

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "marks.h"
 #include "segment.h"
 
 /* The last sequence that somebody began to carry out. */
@@ -13,15 +12,15 @@ void control_init(void)
 	atomic_store_explicit(&begun, 0, memory_order_relaxed);
 }
 
-static void carry_out(uint32_t command, const char *argument)
+static void carry_out(uint32_t command, const char *argument, void (*mark)(const char *name, uint32_t flags))
 {
 	if (command == MTRACE_COMMAND_MARK)
-		marks_add(argument, 0);
+		mark(argument, 0);
 }
 
 /* acquire pairs with the writer's release of the sequence, which comes last. It does not write again before this one is
    taken, or it gave up waiting; then the sequence differs, and the next look finds the new command whole. */
-void control_look(void)
+void control_look(void (*mark)(const char *name, uint32_t flags))
 {
 	struct mtrace_control *control = segment.control;
 	uint32_t sequence = atomic_load_explicit(&control->sequence, memory_order_acquire);
@@ -36,6 +35,6 @@ void control_look(void)
 	atomic_thread_fence(memory_order_acquire); /* the argument before the second look at the sequence */
 	if (atomic_load_explicit(&control->sequence, memory_order_relaxed) != sequence)
 		return;
-	carry_out(command, argument);
+	carry_out(command, argument, mark);
 	atomic_store_explicit(&segment.hot->command_taken, sequence, memory_order_release); /* pairs: mtrace mark */
 }

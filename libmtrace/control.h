@@ -8,8 +8,11 @@
 #ifndef MTRACE_CONTROL_H
 #define MTRACE_CONTROL_H
 
+#include <stdint.h>
+
 void control_init(void);
 
-void control_look(void);
+/* `mark` makes one: the caller knows whom to tell. */
+void control_look(void (*mark)(const char *name, uint32_t flags));
 
 #endif

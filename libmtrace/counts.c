@@ -12,12 +12,18 @@ enum { CREDIT = 8 };
 enum { STRAYS_BY_EPOCH = MTRACE_FIRST_TALLY / 2 };
 
 struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES];
-void (*counts_folded)(uint32_t row, uint64_t live_before, uint64_t live_after);
 
 static struct mtrace_tally *tally_at(uint64_t id)
 {
 	return (struct mtrace_tally *)(void *)segment.base[MTRACE_REGION_TALLIES] + id;
 }
+
+static void grew_unheard(uint32_t row, uint64_t was, uint64_t now)
+{
+	(void)row, (void)was, (void)now;
+}
+
+void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now) = grew_unheard;
 
 bool counts_init(void)
 {
@@ -113,6 +119,19 @@ static void remember(struct mtrace_row *r, uint32_t row, uint32_t epoch)
 	history_give_back(was, is);
 }
 
+static uint64_t live_of(struct mtrace_row *r)
+{
+	uint64_t allocated = load(&r->alloc_bytes), freed = load(&r->freed_bytes);
+	return allocated > freed ? allocated - freed : 0;
+}
+
+/* After the row was given back. The highest bit is another one just when the two differ in a bit above `was`'s. */
+static inline void tell_growth(uint32_t row, uint64_t was, uint64_t now)
+{
+	if (unlikely(now > was && (now ^ was) > was))
+		counts_grew(row, was, now);
+}
+
 static bool add_to_row(uint32_t row, const struct counts_change *change, uint32_t epoch)
 {
 	struct mtrace_row *r = counts_row(row);
@@ -120,8 +139,11 @@ static bool add_to_row(uint32_t row, const struct counts_change *change, uint32_
 	if (version & 1)
 		return false;
 	remember(r, row, epoch);
+	uint64_t was = live_of(r);
 	add_change(r, change);
+	uint64_t now = live_of(r);
 	give_row(r, version);
+	tell_growth(row, was, now);
 	return true;
 }
 
@@ -212,14 +234,13 @@ static bool fold(struct counts_tallies *t, struct mtrace_tally *tally)
 		return false;
 	g.word = history_word(row);
 	g.was = g.word ? load(g.word) : 0;
-	uint64_t live_before = load(&g.row->alloc_bytes) - load(&g.row->freed_bytes);
+	uint64_t was = live_of(g.row);
 	write_intent(&g);
 	carry_out(&g);
 	history_give_back(g.was, g.word ? t->fold->past : g.was); /* history.h, H2 */
-	uint64_t live_after = t->fold->alloc_bytes - t->fold->freed_bytes;
+	uint64_t now = live_of(g.row);
 	give_row(g.row, version);
-	if (counts_folded)
-		counts_folded(row, live_before, live_after);
+	tell_growth(row, was, now);
 	return true;
 }
 

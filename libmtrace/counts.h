@@ -66,9 +66,9 @@ extern struct mtrace_tally counts_no_tallies[COUNTS_CHUNK_TALLIES] SHIM_OWN;
 
 bool counts_init(void);
 
-/* Told of each fold, when it is done: the row's live bytes in its own totals, before and after. NULL: nobody asks. Runs
-   in the hook of whoever folds, and must be as safe as this. */
-extern void (*counts_folded)(uint32_t row, uint64_t live_before, uint64_t live_after);
+/* Called when the live bytes of a row's own totals (allocated less freed, 0 at least) have come above another power of two
+   since they were last put together. What threads' tallies hold is not in them yet. Never NULL. */
+extern void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now);
 
 /* For the first thread of a slot in this process; `slot` is its index. */
 void counts_prepare(struct counts_tallies *t, uint32_t slot);

@@ -81,6 +81,7 @@ enum mtrace_region_id {
 	MTRACE_REGION_EPOCHS,           /* struct mtrace_boundary, MTRACE_BOUNDARIES of them */
 	MTRACE_REGION_PASTS,            /* u64 by row id: where the row's history is, see MTRACE_PAST_ARRAY */
 	MTRACE_REGION_HISTORY,          /* arrays of struct mtrace_past; 0 unused */
+	MTRACE_REGION_RING,             /* struct mtrace_ring_head, then struct mtrace_ring_slot; may be absent */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -546,5 +547,59 @@ struct mtrace_range_table {
 	   that each grows from its start */
 };
 static_assert(sizeof(struct mtrace_range_table) == 64, "segment format");
+
+/* ---- the ring: news -------------------------------------------------------------------------------------
+ *
+ * What changes over time, newest over oldest: of N slots the ring holds the last N records, which is what a reader that
+ * came after the death wants, and a reader that is slow loses the oldest. Reports do not depend on it.
+ *
+ * Records have sequence numbers from 0 on. `state` of a slot is 0 (never used), or
+ *      sequence + 1: 63 bits | busy: 1 bit
+ * and only grows. Busy: its writer is filling it, or was killed in it; what the slot held before is lost then, and what
+ * it will hold is not there. Which slot a number goes to is the writer's affair: a reader looks at all slots and goes by
+ * their numbers. Some numbers are never seen: their writer was killed, or found the slot taken and took another number.
+ *
+ * A reader takes a slot whose state is not 0 and not busy, copies it, and takes the copy if the state is still the same
+ * and `check` is right; the state never comes back to a value it had. `next` tells when there is nothing new.
+ */
+enum mtrace_ring_kind {
+	MTRACE_RING_none = 0,
+#define X(kind, per_second, subject, text, a, b, c, d) MTRACE_RING_##kind,
+#include "ring.def"
+#undef X
+	MTRACE_RING_COUNT
+};
+
+#define MTRACE_RING_BYTES_MOST (4u << 20) /* of the region */
+#define MTRACE_RING_BUSY 1ull
+#define MTRACE_RING_STATE(sequence) (((sequence) + 1) << 1)
+#define MTRACE_RING_SEQUENCE(state) (((state) >> 1) - 1)
+
+struct mtrace_ring_head {
+	_Atomic uint64_t next;  /* number of the next record; those from next on are not there yet */
+	_Atomic uint64_t slots; /* in a round: readers leave numbers below next - slots alone, most are overwritten */
+	uint64_t reserved[6];
+};
+static_assert(sizeof(struct mtrace_ring_head) == 64, "one cache line");
+
+#define MTRACE_RING_WORDS 7
+struct mtrace_ring_slot {
+	_Atomic uint64_t state;
+	/* [0] nanoseconds since mono_start_ns; [1] kind:16 | reserved:16 | thread id:32 (0 unknown); [2] subject:32 | check:32;
+	   [3..6] the values of ring.def */
+	_Atomic uint64_t word[MTRACE_RING_WORDS];
+};
+static_assert(sizeof(struct mtrace_ring_slot) == 64, "one cache line");
+
+/* Of the sequence number and the seven words, the check itself as 0. */
+static inline uint32_t mtrace_ring_check(uint64_t sequence, const uint64_t word[MTRACE_RING_WORDS])
+{
+	uint64_t h = sequence;
+	for (int i = 0; i < MTRACE_RING_WORDS; i++) {
+		h = (h ^ (i == 2 ? word[i] & UINT32_MAX : word[i])) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	return (uint32_t)(h >> 32);
+}
 
 #endif

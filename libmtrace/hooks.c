@@ -519,5 +519,7 @@ EXPORT int dlclose(void *handle)
 	int error = function(handle);
 	unwind_forget();
 	boot_closed();
+	if (boot_ready())
+		tracker_unloaded();
 	return error;
 }

@@ -5,12 +5,12 @@
 #include "epochs.h"
 #include "segment.h"
 
-void marks_add(const char *name, uint32_t flags)
+uint32_t marks_add(const char *name, uint32_t flags)
 {
 	uint64_t id = segment_reserve(MTRACE_REGION_MARKS, 1);
 	if (id > UINT32_MAX) {
 		segment_count(MTRACE_COUNTER_drop_marks_full);
-		return;
+		return 0;
 	}
 	struct mtrace_mark *m = (struct mtrace_mark *)(void *)segment.base[MTRACE_REGION_MARKS] + id;
 	m->mono_ns = plat_mono_ns();
@@ -18,4 +18,5 @@ void marks_add(const char *name, uint32_t flags)
 	strncpy(m->name, name ? name : "", sizeof m->name - 1); /* the region is zero: always terminated */
 	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: readers */
 	epochs_end_at_mark((uint32_t)id, m->mono_ns);
+	return (uint32_t)id;
 }

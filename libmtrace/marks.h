@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
-void marks_add(const char *name, uint32_t flags);
+/* The mark's id; 0 when the table is full. */
+uint32_t marks_add(const char *name, uint32_t flags);
 
 #endif

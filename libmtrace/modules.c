@@ -68,14 +68,48 @@ static uint32_t keep_string(const char *text)
 	return (uint32_t)at;
 }
 
-/* Two threads may make the same module at once: readers join equal ones by path and build-id. */
-uint32_t modules_of(const struct plat_object *object)
+/* ---- mapped now or not ----------------------------------------------------------------------------------- */
+
+/* Where each module is mapped now, as far as frames showed it; 0: nowhere, or not watched. The address only tells
+   whether the module is still there, so a race between two threads costs a line of news. */
+enum { WATCHED = 4096 };
+static _Atomic uintptr_t mapped_at[WATCHED];
+static uint32_t mapped_in; /* the process that these are of */
+
+static void watch_this_process(void)
 {
-	char buffer[PATH_MOST];
-	const char *path = path_of(object, buffer);
-	uint32_t known = find_module(object, path);
-	if (known)
-		return known;
+	if (mapped_in == segment.header->pid)
+		return;
+	for (uint32_t id = 0; mapped_in && id < WATCHED; id++) /* of the process that forked this one: other ids */
+		atomic_store_explicit(&mapped_at[id], 0, memory_order_relaxed);
+	mapped_in = segment.header->pid;
+}
+
+/* true: it was not known to be mapped. */
+static bool note_mapped(uint32_t id, uintptr_t start)
+{
+	watch_this_process();
+	return id < WATCHED && !atomic_exchange_explicit(&mapped_at[id], start, memory_order_relaxed);
+}
+
+uint32_t modules_next_gone(uint32_t after, uintptr_t *start)
+{
+	uint64_t count = module_count();
+	watch_this_process();
+	for (uint64_t id = after + 1ull; id < count && id < WATCHED; id++) {
+		*start = atomic_load_explicit(&mapped_at[id], memory_order_relaxed);
+		uintptr_t was = *start;
+		if (was && !plat_is_loaded(was) &&
+		    atomic_compare_exchange_strong_explicit(&mapped_at[id], &was, 0, memory_order_relaxed, memory_order_relaxed))
+			return (uint32_t)id;
+	}
+	return 0;
+}
+
+/* ---- one module ------------------------------------------------------------------------------------------ */
+
+static uint32_t make_module(const struct plat_object *object, const char *path)
+{
 	uint64_t id = segment_reserve(MTRACE_REGION_MODULES, 1);
 	if (id > UINT32_MAX) {
 		segment_count(MTRACE_COUNTER_drop_modules_full);
@@ -91,4 +125,16 @@ uint32_t modules_of(const struct plat_object *object)
 		memcpy(m->build_id, object->build_id, m->build_id_bytes);
 	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: find_module, readers */
 	return (uint32_t)id;
+}
+
+/* Two threads may make the same module at once: readers join equal ones by path and build-id. */
+uint32_t modules_of(const struct plat_object *object, bool *news)
+{
+	char buffer[PATH_MOST];
+	const char *path = path_of(object, buffer);
+	uint32_t id = find_module(object, path);
+	if (!id)
+		id = make_module(object, path);
+	*news = id && note_mapped(id, object->start);
+	return id;
 }

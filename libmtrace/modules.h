@@ -7,11 +7,16 @@
 #ifndef MTRACE_MODULES_H
 #define MTRACE_MODULES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plat.h"
 
-/* The id of the object's module; 0 when the table is full. */
-uint32_t modules_of(const struct plat_object *object);
+/* The id of the object's module; 0 when the table is full. *news: it was not known to be mapped until now. */
+uint32_t modules_of(const struct plat_object *object, bool *news);
+
+/* After a dlclose: a module that was mapped at *start and is no more, its id above `after`; 0: no other. Each is told
+   once. */
+uint32_t modules_next_gone(uint32_t after, uintptr_t *start);
 
 #endif

@@ -125,6 +125,9 @@ void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-
    /proc/self/maps. The caller has a frame in that object, so it stays loaded while we look. */
 bool plat_find_object(uintptr_t pc, struct plat_object *out);
 
+/* Does some object lie there? Nothing of it is read, so it may be unloaded meanwhile. Where libc cannot tell: true. */
+bool plat_is_loaded(uintptr_t address);
+
 /* The absolute path of the file mapped at `address`, from /proc/self/maps: the loader's own name may be relative. */
 bool plat_mapped_path(uintptr_t address, char *path, size_t bytes);
 

@@ -518,6 +518,12 @@ void plat_objects_force_maps(bool force)
 	force_maps = force;
 }
 
+bool plat_is_loaded(uintptr_t address)
+{
+	struct found_object found;
+	return !find_by_libc || find_by_libc((void *)address, &found) == 0;
+}
+
 bool plat_find_object(uintptr_t pc, struct plat_object *out)
 {
 	return find_by_libc && !force_maps ? find_with_libc(pc, out) : find_without_libc(pc, out);

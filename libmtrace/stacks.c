@@ -245,6 +245,18 @@ uint32_t stacks_row(uint32_t node, bool *made)
 	return *made ? (uint32_t)id : row;
 }
 
+/* From the row's node to its root: at most a whole stack and its marker. */
+enum mtrace_kind stacks_kind(uint32_t row)
+{
+	uint32_t node = segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row_at(row)->node : 0;
+	for (uint32_t steps = 0; node >= MTRACE_FIRST_NODE && steps < MTRACE_MAX_DEPTH + 2; steps++) {
+		if (!segment_id_ok(MTRACE_REGION_NODES, node, sizeof(struct mtrace_node)))
+			return MTRACE_KIND_NONE;
+		node = (uint32_t)(node_at(node)->key >> 32);
+	}
+	return node < MTRACE_KIND_COUNT ? (enum mtrace_kind)node : MTRACE_KIND_NONE;
+}
+
 static uint32_t make_fallback(uint32_t kind, enum mtrace_marker marker)
 {
 	bool made;

@@ -52,6 +52,9 @@ static inline uint32_t stacks_child(struct stacks_children *children, uint32_t p
 /* The row of the stack that ends in `node`; 0 when the table is full. *made becomes true when it is new. */
 uint32_t stacks_row(uint32_t node, bool *made);
 
+/* The kind of a row's stack, by way of its root. */
+enum mtrace_kind stacks_kind(uint32_t row);
+
 /* The row for events of `kind` whose stack could not be kept: a single marker frame. Never 0 after stacks_init. */
 uint32_t stacks_fallback_row(enum mtrace_kind kind, enum mtrace_marker marker);
 

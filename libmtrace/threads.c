@@ -118,7 +118,7 @@ bool threads_note_end(struct thread_state *self)
 }
 
 /* Newest first: a pthread_t is used again after its thread. */
-void threads_note_name(uintptr_t handle, const char *name)
+uint32_t threads_note_name(uintptr_t handle, const char *name)
 {
 	uint64_t used = atomic_load_explicit(&segment.used[MTRACE_REGION_THREADS], memory_order_relaxed);
 	uint64_t id = used < IDENTITIES ? used : IDENTITIES;
@@ -128,9 +128,10 @@ void threads_note_name(uintptr_t handle, const char *name)
 		struct mtrace_thread *t = thread_at(id);
 		if (t->handle == handle && !atomic_load_explicit(&t->ended, memory_order_relaxed)) {
 			store_name(t, name);
-			return;
+			return atomic_load_explicit(&t->tid, memory_order_relaxed);
 		}
 	}
+	return 0;
 }
 
 /* ---- time ------------------------------------------------------------------------------------------ */

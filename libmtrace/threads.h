@@ -21,16 +21,16 @@ void threads_enter(struct thread_state *self, const struct thread_birth *birth);
    is still recorded. true: it is the first to say so. */
 bool threads_note_end(struct thread_state *self);
 
-/* pthread_setname_np succeeded for the thread whose pthread_t is `handle`. */
-void threads_note_name(uintptr_t handle, const char *name);
+/* pthread_setname_np succeeded for the thread whose pthread_t is `handle`. Its tid, 0: it has no identity yet. */
+uint32_t threads_note_name(uintptr_t handle, const char *name);
 
-/* Refreshes the thread's idea of the time every so many events: cheap clock, adaptive. */
+/* Refreshes the thread's idea of the time: cheap clock. Due every so many events, adaptive. */
 void threads_look_at_clock(struct thread_state *self);
 
-/* An event of the thread: true: it is time to look at the clock. */
-static inline bool threads_tick(struct thread_state *self)
+/* An event of the thread. true: it is time to look at the clock. */
+static inline bool threads_tick_due(struct thread_state *self)
 {
-	return --self->events_left < 0;
+	return unlikely(--self->events_left < 0);
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "modules.h"
 #include "options.h"
 #include "regions.h"
+#include "ring.h"
 #include "segment.h"
 #include "slots.h"
 #include "stacks.h"
@@ -82,6 +83,13 @@ static void begin_private_bytes(void)
 	unwind_count_bytes(&segment.hot->private_bytes);
 }
 
+/* Mappings and threads only count what was allocated, or go by their own tables. */
+static void tell_growth(uint32_t row, uint64_t was, uint64_t now)
+{
+	if (ring_power_crossed(was, now) && stacks_kind(row) == MTRACE_KIND_MALLOC)
+		ring_put_grow(row, was, now);
+}
+
 bool tracker_init(void)
 {
 	find_object((uintptr_t)&tracker_init, &own_object);
@@ -92,6 +100,8 @@ bool tracker_init(void)
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
+	counts_grew = tell_growth;
+	ring_init();
 	control_init();
 	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
 	       regions_init() && slots_init() && unwind_init();
@@ -137,10 +147,39 @@ static struct workspace *claim_workspace(void)
 	return work;
 }
 
+static void tell_thread(const struct thread_state *self, enum mtrace_ring_kind kind)
+{
+	struct mtrace_thread *t = self->record;
+	struct ring_record news = {.kind = kind, .thread = self->id, .value[0] = plat_tid()};
+	if (kind == MTRACE_RING_thread_start) {
+		news.subject = atomic_load_explicit(&t->row, memory_order_relaxed);
+		news.value[1] = atomic_load_explicit(&t->stack_bytes, memory_order_relaxed);
+	}
+	news.value[2] = atomic_load_explicit(&t->name[0], memory_order_relaxed);
+	news.value[3] = atomic_load_explicit(&t->name[1], memory_order_relaxed);
+	ring_put(&news);
+}
+
+/* `entered` meanwhile: see in_forked_child of boot. */
 static __attribute__((cold, noinline)) void begin_thread(struct thread_state *self, const struct thread_birth *birth)
 {
 	threads_enter(self, birth);
 	self->work = claim_workspace();
+	self->entered = (uintptr_t)__builtin_frame_address(0);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (self->id)
+		tell_thread(self, MTRACE_RING_thread_start);
+	atomic_signal_fence(memory_order_seq_cst);
+	self->entered = 0;
+}
+
+static void make_mark(const char *name, uint32_t flags)
+{
+	struct ring_record news = {.kind = MTRACE_RING_mark, .thread = thread_self.id};
+	news.value[0] = marks_add(name, flags);
+	news.value[1] = (flags & MTRACE_MARK_SNAPSHOT) != 0;
+	ring_text(&news.value[2], name ? name : "");
+	ring_put(&news);
 }
 
 /* The thread is new, or its process is; or a new epoch began, and the thread's next look at the clock, which is this
@@ -161,7 +200,8 @@ static __attribute__((cold, noinline)) void look_around(struct thread_state *sel
 {
 	threads_look_at_clock(self);
 	epochs_look(self->tick);
-	control_look();
+	control_look(make_mark);
+	ring_watch(self->id, self->tick);
 	if (self->work)
 		counts_enter_epoch(&self->work->tallies, epochs_now());
 }
@@ -213,7 +253,7 @@ static inline void go_in(struct thread_state *self, uintptr_t here)
 	self->entered = here;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
-	if (unlikely(threads_tick(self)))
+	if (threads_tick_due(self))
 		look_around(self);
 }
 
@@ -262,6 +302,16 @@ static inline struct counts_tallies *tallies_of(const struct event *e)
 
 /* ---- from a walk to a row ------------------------------------------------------------------------------ */
 
+static uint32_t module_of(const struct plat_object *object)
+{
+	bool news;
+	uint32_t id = modules_of(object, &news);
+	if (news)
+		ring_put(&(struct ring_record){.kind = MTRACE_RING_module_map, .thread = thread_self.id, .subject = id,
+					       .value = {object->start, object->end}});
+	return id;
+}
+
 /* The frame's id, found anew for a pc whose tag is not known: its module is looked up and the frame interned. */
 static __attribute__((cold, noinline)) uint32_t resolve_frame(uintptr_t pc, bool exact)
 {
@@ -271,7 +321,7 @@ static __attribute__((cold, noinline)) uint32_t resolve_frame(uintptr_t pc, bool
 	if (is_in(&own_object, code))
 		id = SKIPPED;
 	else if (plat_find_object(code, &object))
-		id = stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&object), pc - object.bias, flags);
+		id = stacks_frame(MTRACE_FRAME_NATIVE, module_of(&object), pc - object.bias, flags);
 	else
 		id = stacks_frame(MTRACE_FRAME_ABSOLUTE, 0, pc, flags);
 	if (id)
@@ -734,6 +784,12 @@ static uintptr_t page_end(const void *p, size_t bytes)
 	return ((uintptr_t)p + bytes + MTRACE_PAGE_BYTES - 1) & ~(uintptr_t)(MTRACE_PAGE_BYTES - 1);
 }
 
+static void tell_mapping(const struct event *e, enum mtrace_ring_kind kind, uint32_t row, uintptr_t start, uintptr_t end)
+{
+	if (end - start >= RING_LARGE_BYTES)
+		ring_put(&(struct ring_record){.kind = kind, .thread = e->self->id, .subject = row, .value = {start, end - start}});
+}
+
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at)
 {
 	struct event event = enter(), *e = &event;
@@ -741,13 +797,16 @@ void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct un
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
 	counts_allocated(tallies_of(e), row, end - start);
 	regions_map(start, end, row, e->self->id, (uint32_t)e->self->tick, flags);
+	tell_mapping(e, MTRACE_RING_map, row, start, end);
 	leave(e);
 }
 
 void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done)
 {
 	struct event event = enter(), *e = &event;
-	regions_end_move(token, (uintptr_t)p, done ? page_end(p, bytes) : (uintptr_t)p, 0, 0, 0);
+	uintptr_t start = (uintptr_t)p, end = done ? page_end(p, bytes) : start;
+	regions_end_move(token, start, end, 0, 0, 0);
+	tell_mapping(e, MTRACE_RING_unmap, 0, start, end);
 	leave(e);
 }
 
@@ -767,6 +826,7 @@ void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const stru
 	if (now)
 		counts_allocated(tallies_of(e), row, end - start);
 	regions_end_move(token, start, end, row, e->self->id, (uint32_t)e->self->tick);
+	tell_mapping(e, MTRACE_RING_remap, row, start, end);
 	leave(e);
 }
 
@@ -799,7 +859,10 @@ void tracker_thread_ended(void)
 	struct thread_state *self = e->self;
 	struct mtrace_thread *t = self->record;
 	uint32_t row = atomic_load_explicit(&t->row, memory_order_relaxed);
-	if (threads_note_end(self) && row)
+	bool first = threads_note_end(self);
+	if (first)
+		tell_thread(self, MTRACE_RING_thread_end);
+	if (first && row)
 		counts_freed(tallies_of(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
 	leave(e);
@@ -812,7 +875,10 @@ void tracker_thread_ended(void)
 void tracker_thread_named(uintptr_t handle, const char *name)
 {
 	struct event event = enter(), *e = &event;
-	threads_note_name(handle, name);
+	uint32_t tid = threads_note_name(handle, name);
+	struct ring_record news = {.kind = MTRACE_RING_thread_name, .thread = e->self->id, .value[0] = tid};
+	ring_text(&news.value[2], name);
+	ring_put(&news);
 	leave(e);
 }
 
@@ -821,6 +887,35 @@ void tracker_mark(const char *name, uint32_t flags)
 	struct event event = enter(), *e = &event;
 	if (!e->nested)
 		counts_flush_live(e->self); /* the curve has it at the mark */
-	marks_add(name, flags);
+	make_mark(name, flags);
+	leave(e);
+}
+
+/* ---- the process ------------------------------------------------------------------------------------- */
+
+void tracker_forked(void)
+{
+	struct event event = enter(), *e = &event;
+	ring_put(&(struct ring_record){.kind = MTRACE_RING_fork, .thread = e->self->id});
+	leave(e);
+}
+
+void tracker_unloaded(void)
+{
+	struct event event = enter(), *e = &event;
+	uintptr_t start;
+	for (uint32_t id = 0; (id = modules_next_gone(id, &start)) != 0;)
+		ring_put(&(struct ring_record){.kind = MTRACE_RING_module_unmap, .thread = e->self->id, .subject = id,
+					       .value[0] = start});
+	leave(e);
+}
+
+void tracker_ending(uint32_t end, int status)
+{
+	struct event event = enter(), *e = &event;
+	if (!e->nested)
+		counts_flush_live(e->self);
+	ring_watch_now(e->self->id, e->self->tick);
+	ring_put(&(struct ring_record){.kind = MTRACE_RING_exit, .thread = e->self->id, .value = {end, (uint64_t)status & 0xff}});
 	leave(e);
 }

@@ -60,4 +60,9 @@ void tracker_thread_named(uintptr_t handle, const char *name);
 
 void tracker_mark(const char *name, uint32_t flags);
 
+/* The process forked, and this is the parent. A library was unloaded, or may have been. The process ends. */
+void tracker_forked(void);
+void tracker_unloaded(void);
+void tracker_ending(uint32_t end, int status);
+
 #endif

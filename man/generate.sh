@@ -1,8 +1,8 @@
 #!/bin/bash
-# generate: makes man/mtrace.1 and man/libmtrace-options.7 in the directory given (default man) from their .in files
-# and from the tables that the programs themselves use, so that no page can drift from them.
+# generate: makes the pages of man/*.in in the directory given (default man) from these and from the tables that the
+# programs themselves use, so that no page can drift from them.
 #
-# mtrace.1 needs a built mtrace ($BUILD/mtrace); tests/lint/man.sh compares the result with what is committed.
+# Those of commands need a built mtrace ($BUILD/mtrace); tests/lint/man.sh compares the result with what is committed.
 set -eu
 export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
@@ -49,6 +49,29 @@ commands() {
 		END { if (open) print ".El" }' "$table"
 }
 
+# options_of COMMAND
+options_of() {
+	awk -F'\t' -v command="$1" "$escape"'
+		$1 == "option" && $2 == command {
+			name = $3; sub(/^-/, "", name)
+			print ".It Fl " name ($4 == "" ? "" : " Ar " words($4)); print sentence($5) }' "$table"
+}
+
+# Kinds of records: the line, and the fields of its object.
+records() {
+	rows ring.def |
+		sed 's/^\([a-z_]*\), \([0-9]*\), \([A-Z]*\), "\(.*\)", "\(.*\)", "\(.*\)", "\(.*\)", "\(.*\)"$/\1\t\4\t\5\t\6\t\7\t\8/' |
+		awk -F'\t' "$escape"'{
+			line = $2; gsub(/[][]/, "", line)
+			fields = ""
+			for (i = 3; i <= 6; i++) {
+				sub(/:.*/, "", $i)
+				if ($i != "" && $i != "prefix") fields = fields (fields == "" ? "" : ", ") $i
+			}
+			print ".It Cm " $1; print text(line)
+			if (fields != "") print ".br" ORS "Fields: " fields "." }'
+}
+
 absent_commands() {
 	awk -F'\t' '$1 == "command" && $4 == "absent" { names[++n] = $2 }
 		END { for (i = 1; i <= n; i++) print ".Cm " names[i] (i < n ? " ," : " .") }' "$table"
@@ -83,5 +106,8 @@ commands >"$pieces/commands"
 absent_commands >"$pieces/absent"
 options >"$pieces/options"
 counters >"$pieces/counters"
+options_of follow >"$pieces/follow"
+records >"$pieces/records"
+fill mtrace-follow.1 "OPTIONS=$pieces/follow" "RECORDS=$pieces/records"
 fill mtrace.1 "COMMANDS=$pieces/commands" "ABSENT=$pieces/absent"
 fill libmtrace-options.7 "OPTIONS=$pieces/options" "COUNTERS=$pieces/counters"

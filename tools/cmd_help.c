@@ -33,7 +33,7 @@ static void list(bool first)
 static void overview(void)
 {
 	printf("mtrace %s: who holds the memory of a process, by full call stack\n\n", mtrace_version);
-	printf("usage: mtrace COMMAND [options] …      mtrace TARGET is short for mtrace report TARGET\n\n");
+	printf("usage: mtrace COMMAND [options] …      mtrace TARGET reports it (and, on a terminal, follows it)\n\n");
 	list(true);
 	printf("\nmore\n");
 	list(false);

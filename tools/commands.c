@@ -21,6 +21,8 @@ const struct command commands[] = {
 
 	{"report", "mtrace report [options] " TARGET,
 	 "how far to trust it, totals, and the stacks that hold the memory", false, cmd_report, cmd_report_options},
+	{"follow", "mtrace follow [options] " TARGET, "print what happens as it happens, and a leak report now and then", false,
+	 cmd_follow, cmd_follow_options},
 	{"export", "mtrace export --to FORMAT [options] " TARGET, "write it as folded stacks or JSON", false,
          cmd_export, cmd_export_options},
 	{"baseline", "mtrace baseline [options] PID", "keep what a process holds now, for `mtrace diff PID`", false,
@@ -38,7 +40,6 @@ const struct command commands[] = {
 	{"mark", "mtrace mark [options] " TARGET " NAME", "name this instant, to compare with later: TARGET@NAME", false,
          cmd_mark, cmd_mark_options},
 	{"detach", "mtrace detach PID", "stop tracing a running process", false, cmd_absent, NULL},
-	{"follow", "mtrace follow " TARGET, "print what happens as it happens", false, cmd_absent, NULL},
 	{"top", "mtrace top " TARGET, "a live screen of stacks", false, cmd_absent, NULL},
 	{"watch", "mtrace watch " TARGET " --listen ADDR", "serve metrics", false, cmd_absent, NULL},
 	{"peek", "mtrace peek " TARGET " STACK", "look into the blocks of a stack", false, cmd_absent, NULL},

@@ -81,5 +81,7 @@ int main(int argc, char **argv)
 	if (!is_target(word))
 		return unknown(word);
 	command = find("report");
-	return finish(command->run(argc, argv, command));
+	int code = finish(command->run(argc, argv, command));
+	bool goes_on = code == EXIT_DONE && argc == 2 && isatty(STDOUT_FILENO);
+	return goes_on ? finish(cmd_follow_on(word)) : code;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "emit/emit.h"
 #include "format.h"
 #include "model/history.h"
 #include "model/profile.h"
@@ -237,6 +238,26 @@ void show_dress(FILE *out, bool *color, uint32_t *columns)
 	*color = !(no_color && no_color[0] != '\0');
 	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= 60)
 		*columns = size.ws_col < 160 ? size.ws_col : 160;
+}
+
+bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns)
+{
+	static const struct {
+		const char *name;
+		uint64_t seconds;
+	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	errno = 0;
+	unsigned long value = strtoul(text, &end, 10);
+	bool is_number = errno == 0 && end != text && text[0] != '-' && value <= UINT32_MAX;
+	for (size_t i = 0; is_number && i < sizeof units / sizeof units[0]; i++) {
+		if (strcmp(end, units[i].name) == 0) {
+			*ns = value * units[i].seconds * 1000000000u;
+			return value * units[i].seconds <= UINT32_MAX;
+		}
+	}
+	warn("%s: %s takes a time like 90s, 10m, 2h; not %s", command, option, text);
+	return false;
 }
 
 bool show_has_extension(const char *path, const char *extension)

@@ -35,6 +35,9 @@ bool show_number(const char *command, const char *text, uint32_t *number);
 /* Color, and how many columns, when it goes to a terminal; else neither is changed. */
 void show_dress(FILE *out, bool *color, uint32_t *columns);
 
+/* A time for `option`: "90s", "10m", "2h", "1d", a number of seconds; false after one line on stderr. */
+bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns);
+
 /* Ends with ".json" and the like? */
 bool show_has_extension(const char *path, const char *extension);
 

@@ -24,7 +24,7 @@ seed_segment() {
 	newest=$(find "$segments" -name 'mtrace.*' -printf '%b %p\n' | sort -n | tail -1 | cut -d' ' -f2)
 	[ -n "$newest" ] || return 1
 	cp --sparse=always "$newest" "$fuzz/segment"
-	for n in $(seq 0 16); do
+	for n in $(seq 0 20); do # one region each, the last is the ring
 		printf "\\x$(printf %02x "$n")\\x40\\x00\\x00\\x00\\x07\\xff\\xff\\xff\\xff\\x00\\x00\\x00\\x01" >"$corpus/segment/region-$n"
 	done
 	printf '\xff\x00\x90\x00\x00\x00' >"$corpus/segment/cut"

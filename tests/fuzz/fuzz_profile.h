@@ -5,6 +5,7 @@
 #define FUZZ_PROFILE_H
 
 #include "emit/emit.h"
+#include "emit/events.h"
 #include "fuzz.h"
 #include "model/profile.h"
 #include "read/read.h"
@@ -20,6 +21,9 @@ static inline void fuzz_use_profile(struct profile *profile)
 	}
 	struct emit_options all = {.target = "fuzz"};
 	emit_json(profile, &all, nowhere);
+	for (uint32_t i = 0; i < profile->process_count; i++)
+		for (uint32_t k = 0; k < profile->processes[i].event_count; k++)
+			emit_event_text(&profile->processes[i], &profile->processes[i].events[k], nowhere);
 	emit_folded(profile, &all, nowhere);
 }
 

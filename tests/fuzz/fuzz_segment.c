@@ -93,6 +93,20 @@ static void restore(void)
 	}
 }
 
+/* The same segment as `mtrace follow` looks at it, more than once. */
+static void follow(void)
+{
+	struct read_news news = {.fd = segment_fd};
+	for (int looks = 0; looks < 3; looks++) {
+		struct profile *profile = profile_new();
+		uint64_t position = news.position;
+		if (read_segment_news(&news, profile) == 1)
+			fuzz_use_profile(profile);
+		fuzz_require(news.position >= position, "a reader goes forward");
+		profile_free(profile);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -109,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		fuzz_require(error.text[0] != 0, "a refusal says why");
 	profile_free(profile);
+	follow();
 	restore();
 	if (was_cut) { /* what was behind the cut is gone: begin afresh */
 		static char *program[] = {NULL, NULL};

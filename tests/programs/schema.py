@@ -54,7 +54,7 @@ OBJECT = lambda value: isinstance(value, dict)
 DOCUMENT = {"schema": lambda v: whole(v) and v == 1, "version": NAME, "processes": LIST}
 PROCESS = {"pid": lambda v: whole(v) and v > 0, "image": is_count, "exe": NAME, "args": LIST, "mode": one_of(MODES),
            "sample_bytes": is_count, "end": OBJECT, "totals": OBJECT, "by_kind": OBJECT, "trust": OBJECT,
-           "ledger": OBJECT, "stacks": LIST, "marks": LIST}
+           "ledger": OBJECT, "stacks": LIST, "marks": LIST, "ring": OBJECT, "events": LIST}
 END = {"reason": one_of(REASONS), "status": is_count, "in_tracker": FLAG}
 TOTALS = {key: is_count for key in COUNTS + ("freed_blocks", "freed_bytes", "peak_live_bytes")}
 BY_KIND = {"live_blocks": is_count, "live_bytes": is_count}
@@ -68,6 +68,8 @@ STACK = {"id": matches("[0-9a-f]{16}"), "kind": one_of(KINDS), "verdict": one_of
 FRAME = {"function": TEXT, "module": TEXT, "offset": is_count, "file": TEXT, "line": is_count,
          "language": one_of({"native", "java", "go"})}
 MARK = {"name": TEXT, "time_ns": is_count}
+RING = {key: is_count for key in ("written", "kept", "overwritten", "unfinished", "held_back")}
+EVENT = {"sequence": is_count, "time_ns": is_count, "kind": matches("[a-z][a-z0-9_-]*")}
 
 
 def has(where, thing, fields):
@@ -148,6 +150,25 @@ def check_sums(where, process, sums, keys):
         breach(where, f"stacks of kind {kind}, which by_kind does not have")
 
 
+def check_ring(where, process, has_all_stacks):
+    ring, events = process["ring"], process["events"]
+    if not has(f"{where}.ring", ring, RING):
+        return
+    if ring["written"] != ring["kept"] + ring["overwritten"] + ring["unfinished"]:
+        breach(f"{where}.ring", f"does not add up: {ring}")
+    if len(events) > ring["kept"]:
+        breach(where, f"{len(events)} events, {ring['kept']} were kept")
+    if all([has(f"{where}.events[{i}]", event, EVENT) for i, event in enumerate(events)]):
+        numbers = [event["sequence"] for event in events]
+        if any(b <= a for a, b in zip(numbers, numbers[1:])):
+            breach(where, "events are not in order")
+    ids = {stack["id"] for stack in process["stacks"] if isinstance(stack, dict) and "id" in stack}
+    if has_all_stacks and not process.get("stacks_left_out", 0):
+        for event in events:
+            if event.get("stack", "") and event["stack"] not in ids:
+                breach(where, f"an event of stack {event['stack']}, which is not there")
+
+
 def check_process(where, process, keys):
     if not has(where, process, PROCESS):
         return
@@ -173,6 +194,7 @@ def check_process(where, process, keys):
                 breach(where, "the ledger's rows do not add up to rss_bytes")
             if len({row["owner"] for row in rows}) != len(rows):
                 breach(where, "an owner has two rows")
+    check_ring(where, process, keys == COUNTS)
     times = [mark["time_ns"] for i, mark in enumerate(process["marks"]) if has(f"{where}.marks[{i}]", mark, MARK)]
     if times != sorted(times):
         breach(where, "marks are not in the order of time")

@@ -114,5 +114,9 @@ breach "do not add up to rss_bytes" '.processes[0].ledger.rss_bytes += 1'
 breach "is there twice" '.processes[0].stacks[1].id = .processes[0].stacks[0].id'
 breach "unsettled_stacks is missing" 'del(.processes[0].trust.unsettled_stacks)'
 breach "stacks are unsettled" '.processes[0].trust.unsettled_stacks = 1'
+breach "an event of stack" '.processes[0].events += [{sequence: 99999, time_ns: 1, kind: "map", stack: "0123456789abcdef"}] |
+	.processes[0].ring |= (.kept += 1 | .written += 1)'
+breach "events are not in order" '.processes[0].events |= reverse'
+breach "ring: does not add up" '.processes[0].ring.overwritten += 1'
 breach "language" 'first(.processes[0].stacks[]).frames[0].language = "c"'
 suite_end

@@ -42,6 +42,7 @@ static const struct shape shapes[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_EPOCHS] = {sizeof(struct mtrace_boundary), MTRACE_BOUNDARIES},
 	[MTRACE_REGION_PASTS] = {8, 1024},
 	[MTRACE_REGION_HISTORY] = {sizeof(struct mtrace_past), 1024},
+	[MTRACE_REGION_RING] = {sizeof(struct mtrace_ring_slot), FAKE_RING_SLOTS + 1},
 };
 
 static uint64_t page_up(uint64_t n)
@@ -250,6 +251,28 @@ void fake_mark(struct fake_segment *f, const char *name, uint64_t after_ns)
 	snprintf(m->name, sizeof m->name, "%s", name);
 	m->mono_ns = fake_header(f)->mono_start_ns + after_ns;
 	m->ready = 1;
+}
+
+/* ---- the ring ---- */
+
+struct mtrace_ring_head *fake_ring(struct fake_segment *f)
+{
+	return fake_element(f, MTRACE_REGION_RING, 0);
+}
+
+struct mtrace_ring_slot *fake_news(struct fake_segment *f, enum mtrace_ring_kind kind, uint32_t thread, uint32_t subject,
+                                   const uint64_t value[4])
+{
+	struct mtrace_ring_head *head = fake_ring(f);
+	uint64_t sequence = head->next++;
+	struct mtrace_ring_slot *slot = fake_element(f, MTRACE_REGION_RING, 1 + sequence % FAKE_RING_SLOTS);
+	uint64_t words[MTRACE_RING_WORDS] = {sequence * 1000000u, (uint64_t)kind | (uint64_t)thread << 32, subject,
+	                                     value[0], value[1], value[2], value[3]};
+	words[2] |= (uint64_t)mtrace_ring_check(sequence, words) << 32;
+	head->slots = FAKE_RING_SLOTS;
+	memcpy((void *)slot->word, words, sizeof words);
+	slot->state = MTRACE_RING_STATE(sequence);
+	return slot;
 }
 
 /* ---- counts and live blocks ---- */

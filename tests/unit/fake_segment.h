@@ -39,6 +39,12 @@ uint32_t fake_stack(struct fake_segment *f, enum mtrace_kind kind, uint32_t modu
 uint32_t fake_thread(struct fake_segment *f, uint32_t tid, const char *name, uint32_t row);
 void fake_mark(struct fake_segment *f, const char *name, uint64_t after_ns);
 
+/* One more record in the ring, which holds FAKE_RING_SLOTS; millisecond n is when record n was put. */
+#define FAKE_RING_SLOTS 63u
+struct mtrace_ring_head *fake_ring(struct fake_segment *f);
+struct mtrace_ring_slot *fake_news(struct fake_segment *f, enum mtrace_ring_kind kind, uint32_t thread, uint32_t subject,
+                                   const uint64_t value[4]);
+
 /* Counts of a row, the live table, and both at once. */
 void fake_count(struct fake_segment *f, uint32_t row, uint64_t blocks, uint64_t bytes, uint64_t freed_blocks,
                 uint64_t freed_bytes);

@@ -46,6 +46,20 @@ START_TEST(a_stack_has_one_row_that_knows_its_node)
 END_TEST
 
 /* Many times more elements than first buckets: all are found again with the ids they got. */
+START_TEST(a_row_knows_the_kind_of_its_stack)
+{
+	bool made;
+	uint32_t node[2] = {MTRACE_KIND_MMAP, MTRACE_KIND_THREAD};
+	for (uint64_t i = 1; i < 200; i++)
+		for (int k = 0; k < 2; k++)
+			node[k] = stacks_node(node[k], stacks_frame(MTRACE_FRAME_NATIVE, 1, i, 0));
+	ck_assert_uint_eq(stacks_kind(stacks_row(node[0], &made)), MTRACE_KIND_MMAP);
+	ck_assert_uint_eq(stacks_kind(stacks_row(node[1], &made)), MTRACE_KIND_THREAD);
+	uint32_t full = stacks_fallback_row(MTRACE_KIND_MALLOC, MTRACE_MARKER_TABLE_FULL);
+	ck_assert_uint_eq(stacks_kind(full), MTRACE_KIND_MALLOC);
+}
+END_TEST
+
 START_TEST(ids_stay_while_the_table_grows)
 {
 	enum { COUNT = 300000 };
@@ -129,6 +143,7 @@ int main(void)
 	tcase_add_test(plain, a_frame_is_its_kind_module_value_and_flags);
 	tcase_add_test(plain, a_node_is_its_parent_and_frame);
 	tcase_add_test(plain, a_stack_has_one_row_that_knows_its_node);
+	tcase_add_test(plain, a_row_knows_the_kind_of_its_stack);
 	tcase_add_test(plain, ids_stay_while_the_table_grows);
 	tcase_add_test(plain, a_scribbled_link_is_not_followed);
 	suite_add_tcase(suite, plain);

@@ -11,6 +11,7 @@
 
 #include "die.h"
 #include "emit/emit_text.h"
+#include "emit/events.h"
 
 static json_t *must(json_t *j)
 {
@@ -150,6 +151,31 @@ static json_t *marks(const struct profile_process *p)
 	return array;
 }
 
+/* What was written to the ring, and what of it is not in events. */
+static json_t *ring(const struct profile_process *p)
+{
+	json_t *o = must(json_object());
+	uint64_t kept = profile_sum(p->events_overwritten, p->event_count);
+	set_number(o, "written", p->events_written);
+	set_number(o, "kept", p->event_count);
+	set_number(o, "overwritten", p->events_overwritten);
+	set_number(o, "unfinished", p->events_written > kept ? p->events_written - kept : 0);
+	set_number(o, "held_back", profile_counter_of(p, "ring_held_back"));
+	return o;
+}
+
+/* The last ones, as many as rows are asked for. */
+static void events(const struct profile_process *p, const struct emit_options *o, FILE *out)
+{
+	uint32_t first = o->limit && o->limit < p->event_count ? p->event_count - o->limit : 0;
+	fprintf(out, ",\n\"events\":[");
+	for (uint32_t i = first; i < p->event_count; i++) {
+		fputs(i > first ? ",\n" : "\n", out);
+		dump(emit_event_json(p, &p->events[i], false), out);
+	}
+	fputs("]", out);
+}
+
 static json_t *threads(const struct profile_process *p)
 {
 	json_t *array = must(json_array());
@@ -187,6 +213,15 @@ static json_t *frame_name(const struct profile_process *p, const struct profile_
 	if (name && name->inlined)
 		set(o, "inlined", json_true());
 	return o;
+}
+
+json_t *emit_json_frames(const struct profile_process *p, const struct profile_stack *stack)
+{
+	json_t *array = must(json_array());
+	for (uint32_t f = 0; f < stack->frame_count; f++)
+		for (uint32_t i = 0; i < emit_names_of(&p->frames[stack->frames[f]]); i++)
+			append(array, frame_name(p, &p->frames[stack->frames[f]], i));
+	return array;
 }
 
 /* The text of one frame, all its names, without brackets: made once, then copied into every stack. */
@@ -278,6 +313,8 @@ static void process(const struct profile_process *p, const struct emit_options *
 	field(out, "ledger", ledger(p));
 	field(out, "threads", threads(p));
 	field(out, "marks", marks(p));
+	field(out, "ring", ring(p));
+	events(p, o, out);
 	stacks(p, o, out);
 	fputs("}", out);
 }

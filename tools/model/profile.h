@@ -97,6 +97,18 @@ struct profile_change {
 	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
 };
 
+/* A record of the ring: see ring.def and model/events.h. */
+struct profile_event {
+	uint64_t sequence;
+	uint64_t time_ns; /* since the process's segment was made */
+	uint32_t kind;    /* enum mtrace_ring_kind, or one that this version does not know */
+	uint32_t thread;  /* who put it: index in threads, PROFILE_NO_THREAD unknown */
+	uint32_t stack;   /* its subject: index in stacks, UINT32_MAX none */
+	uint32_t module;  /* likewise: index in modules, PROFILE_NO_MODULE none */
+	uint64_t value[4];
+	const char *text; /* the field of form text or mark; "" none */
+};
+
 struct profile_counter {
 	const char *name;
 	uint64_t value;
@@ -158,6 +170,10 @@ struct profile_process {
 	uint32_t boundary_count;
 	struct profile_change *changes;
 	uint32_t change_count;
+	struct profile_event *events; /* what the ring held, oldest first */
+	uint32_t event_count;
+	uint64_t events_written;      /* ever; those not in events were overwritten or never finished */
+	uint64_t events_overwritten;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */

@@ -24,7 +24,7 @@ struct read_error {
 int read_target(const char *target, struct profile *profile, struct read_error *error);
 
 /* read/target.c: the segment of a living process, or a segment file, for reading: a descriptor, or -errno. */
-int read_open_segment(const char *target, struct read_error *error);
+int read_open_living(const char *target, struct read_error *error);
 
 /* read/target.c: where `last` is kept: $XDG_STATE_HOME/mtrace/last or ~/.local/state/mtrace/last, a symbolic link to the
    recording, made by `mtrace run`. 0, or -ENOENT when there is no home. */
@@ -46,6 +46,28 @@ struct read_mark {
 	char name[48];
 };
 size_t read_segment_marks(const char *path, uint64_t *next, struct read_mark *marks, size_t room);
+
+/* read/target.c: the open segment of a target, of the newest image. A descriptor, or -EMEDIUMTYPE: a recording, or a
+   process without a segment; other errors have a line in error->text. */
+int read_open_segment(const char *target, struct read_error *error);
+
+/* read/segment_news.c: what the ring got since the last look. A reader only has its own position: the process never
+   waits, so one that looks too seldom loses the oldest, and sees how many. */
+struct read_news {
+	int fd;             /* of the segment; the caller's */
+	uint64_t position;  /* number of the next record wanted; 0 at first */
+	uint32_t waited;    /* looks at a record that is not finished */
+	uint64_t overwritten, unfinished; /* records lost so far, by reason */
+	uint64_t held_back; /* the process's own count of records it did not put in */
+	bool alive;         /* at the beginning of the last look: if not, that look has seen all there is */
+};
+
+/* 1: there is news, in one process more of the profile, which has events and what they name, and nothing else; 0: none;
+   or -errno. Cheap while there is none: two short reads. */
+int read_segment_news(struct read_news *news, struct profile *profile);
+
+/* One process more that has only who it is and how it ended, if it did. 0 or -errno. */
+int read_segment_who(int fd, struct profile *profile);
 
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */

@@ -587,6 +587,21 @@ static void settle_threads(struct reader *r, struct profile_process *process)
 			process->threads[i].stack = stack_number(r, process, process->threads[i].stack);
 }
 
+static void settle_events(struct reader *r, struct profile_process *process)
+{
+	for (uint32_t i = 0; i < process->event_count; i++) {
+		struct profile_event *event = &process->events[i];
+
+		if (event->stack != UINT32_MAX)
+			event->stack = stack_number(r, process, event->stack);
+		if (event->thread != PROFILE_NO_THREAD && event->thread >= process->thread_count)
+			event->thread = PROFILE_NO_THREAD;
+		if (event->module != PROFILE_NO_MODULE && event->module >= process->module_count)
+			event->module = PROFILE_NO_MODULE;
+		event->text = event->text ? event->text : "";
+	}
+}
+
 /* Rows of zeros that stand for lost ones, and texts that a reader of profiles may rely on. */
 static void settle_texts(struct reader *r, struct profile_process *process)
 {
@@ -683,6 +698,7 @@ static void close_process(struct reader *r)
 	settle_live(r, process);
 	settle_history(r, process);
 	settle_threads(r, process);
+	settle_events(r, process);
 	missing = missing_rows(&r->described, process) + r->lost;
 	note_loss(r, process, missing);
 	for (int i = 0; i < RECORDING_TYPES; i++)

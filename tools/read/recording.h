@@ -56,6 +56,7 @@ enum recording_type {
 	RECORDING_LIVE,
 	RECORDING_BOUNDARIES, /* from here on a reader may do without */
 	RECORDING_CHANGES,
+	RECORDING_EVENTS, /* not required: older readers do without */
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

@@ -62,6 +62,9 @@ static const struct recording_field process_fields[] = {
 	NUMBER(40, profile_process, boundary_count),
 	NUMBER(41, profile_process, change_count),
 	NUMBER(42, profile_process, active_ns),
+	NUMBER(43, profile_process, event_count),
+	NUMBER(44, profile_process, events_written),
+	NUMBER(45, profile_process, events_overwritten),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -144,6 +147,20 @@ static const struct recording_field change_fields[] = {
 	NUMBER(6, profile_change, freed_bytes),
 };
 
+static const struct recording_field event_fields[] = {
+	DELTA(1, profile_event, sequence),
+	DELTA(2, profile_event, time_ns),
+	NUMBER(3, profile_event, kind),
+	INDEX(4, profile_event, thread),
+	INDEX(5, profile_event, stack),
+	INDEX(6, profile_event, module),
+	NUMBER(7, profile_event, value[0]),
+	NUMBER(8, profile_event, value[1]),
+	NUMBER(9, profile_event, value[2]),
+	NUMBER(10, profile_event, value[3]),
+	STRING(11, profile_event, text),
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -165,6 +182,7 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 	[RECORDING_BOUNDARIES] = {"boundaries", TABLE(boundary_fields, profile_boundary, true),
 				  ARRAY(boundaries, boundary_count)},
 	[RECORDING_CHANGES] = {"changes", TABLE(change_fields, profile_change, false), ARRAY(changes, change_count)},
+	[RECORDING_EVENTS] = {"events", TABLE(event_fields, profile_event, false), ARRAY(events, event_count)},
 };
 
 /* ---- fields of a row in memory ---- */

@@ -70,6 +70,7 @@ static void copy_all(struct segment *s)
 		MTRACE_REGION_LIVE_HUGE, MTRACE_REGION_THREADS, MTRACE_REGION_MARKS, MTRACE_REGION_COUNT /* the counts */,
 		MTRACE_REGION_NODES, MTRACE_REGION_FRAMES, MTRACE_REGION_MODULES, MTRACE_REGION_STRINGS,
 	};
+	segment_copy_ring(s);
 	segment_copy_ranges(s);
 	segment_copy_history(s);
 	for (size_t i = 0; i < sizeof in_order / sizeof in_order[0]; i++) {
@@ -90,6 +91,7 @@ static void fill(struct segment *s)
 	segment_read_threads(s);
 	segment_read_marks(s);
 	segment_read_boundaries(s);
+	segment_read_events(s);
 	segment_read_live(s);
 	segment_read_ranges(s);
 	segment_finish_live(s);

@@ -53,6 +53,17 @@ struct segment_groups {
 	size_t count, mask;
 };
 
+/* Records of the ring, whole and in order. */
+struct segment_ring {
+	struct segment_record {
+		uint64_t sequence;
+		uint64_t word[MTRACE_RING_WORDS];
+	} *records;
+	uint32_t count;
+	uint64_t next;  /* number that the next record would have had */
+	uint64_t first; /* those below it are overwritten, or as good as that */
+};
+
 struct segment {
 	int fd;
 	const char *path;
@@ -74,6 +85,7 @@ struct segment {
 	uint32_t *stack_of_row;               /* by row id; UINT32_MAX none */
 	uint32_t *thread_of_id;               /* by thread id; PROFILE_NO_THREAD none */
 	struct segment_groups groups;
+	struct segment_ring ring;
 	uint64_t now_tick;
 	uint64_t skipped; /* damaged records left out */
 };
@@ -89,6 +101,8 @@ int segment_copy_head(struct segment *s);
 void segment_copy_region(struct segment *s, enum mtrace_region_id id);
 /* The map of ranges changes in place: copied until two looks at its first word agree. */
 void segment_copy_ranges(struct segment *s);
+/* segment_ring.c: the ring changes all the time: copied twice, and a record believed that is the same in both. */
+void segment_copy_ring(struct segment *s);
 /* segment_counts.c: copies ROWS, TALLIES and FOLDS, ROWS no longer than counts_of_row, which it fills; says how many rows
    it could not read as of one instant. */
 void segment_copy_counts(struct segment *s);
@@ -109,7 +123,9 @@ const void *segment_element(const struct segment *s, enum mtrace_region_id id, u
 /* A NUL-terminated string of STRINGS, interned; "" when the offset is bad. */
 const char *segment_string(struct segment *s, uint32_t offset);
 
-/* segment_frames.c: opens s->path and copies its head, for those who read parts only. 0, or -errno and nothing open. */
+/* segment_frames.c: a segment that this reader understands, by its head alone. */
+bool segment_is_readable(const struct segment *s);
+/* Opens s->path and copies its head, for those who read parts only. 0, or -errno and nothing open. */
 int segment_open_part(struct segment *s);
 
 /* segment_facts.c: who the process is, how it ended, counters, modules, threads, marks. */
@@ -117,6 +133,8 @@ void segment_read_facts(struct segment *s);
 void segment_read_modules(struct segment *s);
 void segment_read_threads(struct segment *s); /* before live and stacks: ids of threads */
 void segment_read_marks(struct segment *s);
+/* segment_ring.c: after threads, modules and marks. The events' stacks are row ids until segment_read_stacks. */
+void segment_read_events(struct segment *s);
 
 /* segment_live.c: walks the live table; fills live_of_row and process->live (its `stack` still a row id). */
 void segment_read_live(struct segment *s);

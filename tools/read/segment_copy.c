@@ -64,6 +64,7 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_EPOCHS: return sizeof(struct mtrace_boundary);
 	case MTRACE_REGION_PASTS: return sizeof(uint64_t);
 	case MTRACE_REGION_HISTORY: return sizeof(struct mtrace_past);
+	case MTRACE_REGION_RING: return sizeof(struct mtrace_ring_slot);
 	default: return 0;
 	}
 }
@@ -73,7 +74,7 @@ static bool is_append_only(enum mtrace_region_id id)
 {
 	return id != MTRACE_REGION_LIVE_ROOT && id != MTRACE_REGION_LIVE_HUGE && id != MTRACE_REGION_RANGES &&
 	       id != MTRACE_REGION_RANGE_LOG && id != MTRACE_REGION_FOLDS && id != MTRACE_REGION_RANGES_OTHER &&
-	       id != MTRACE_REGION_EPOCHS && id != MTRACE_REGION_PASTS;
+	       id != MTRACE_REGION_EPOCHS && id != MTRACE_REGION_PASTS && id != MTRACE_REGION_RING;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

@@ -181,6 +181,10 @@ static void renumber(struct segment *s)
 		uint32_t row = process->threads[i].stack;
 		process->threads[i].stack = row < rows ? s->stack_of_row[row] : UINT32_MAX;
 	}
+	for (uint32_t i = 0; i < process->event_count; i++) {
+		uint32_t row = process->events[i].stack;
+		process->events[i].stack = row < rows ? s->stack_of_row[row] : UINT32_MAX;
+	}
 }
 
 static uint64_t counter(const struct profile_process *process, unsigned which)

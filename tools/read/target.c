@@ -268,7 +268,7 @@ static int read_living(const struct identity *id, struct profile *profile, struc
 }
 
 /* The newest image of the youngest process that had this pid. The list is oldest first. */
-static int read_dead(uint32_t pid, struct profile *profile, struct read_error *error)
+static int find_dead(uint32_t pid, char *path, size_t bytes, struct read_error *error)
 {
 	struct read_found *found;
 	size_t count;
@@ -276,25 +276,34 @@ static int read_dead(uint32_t pid, struct profile *profile, struct read_error *e
 	find_segments_under("", &found, &count);
 	snprintf(error->text, sizeof error->text, "%u: no such process, and no segment of one in /dev/shm or /tmp; `mtrace ps` lists "
 	         "what is there", pid);
-	for (size_t i = count; i-- > 0;) {
-		if (found[i].pid != pid)
-			continue;
-		code = read_segment(found[i].path, profile, NULL, error);
-		break;
-	}
+	for (size_t i = count; i-- > 0 && code != 0;)
+		if (found[i].pid == pid)
+			code = snprintf(path, bytes, "%s", found[i].path) < (int)bytes ? 0 : -ENAMETOOLONG;
 	read_list_free(found, count);
 	return code;
+}
+
+static int parse_pid(const char *target, uint32_t *pid, struct read_error *error)
+{
+	unsigned long value = strtoul(target, NULL, 10);
+	if (value == 0 || value > MOST_PID || strlen(target) > 7)
+		return say(error, -EINVAL, target, "not a process id; ids are between 1 and 4194304");
+	*pid = (uint32_t)value;
+	return 0;
 }
 
 static int read_pid(const char *target, struct profile *profile, struct read_error *error)
 {
 	struct identity id;
-	unsigned long pid = strtoul(target, NULL, 10);
-	if (pid == 0 || pid > MOST_PID || strlen(target) > 7)
-		return say(error, -EINVAL, target, "not a process id; ids are between 1 and 4194304");
-	if (identify((uint32_t)pid, &id))
+	char path[4096];
+	uint32_t pid;
+	int code = parse_pid(target, &pid, error);
+	if (code != 0)
+		return code;
+	if (identify(pid, &id))
 		return read_living(&id, profile, error);
-	return read_dead((uint32_t)pid, profile, error);
+	code = find_dead(pid, path, sizeof path, error);
+	return code == 0 ? read_segment(path, profile, NULL, error) : code;
 }
 
 static bool is_number(const char *target)
@@ -302,7 +311,7 @@ static bool is_number(const char *target)
 	return target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
 }
 
-int read_open_segment(const char *target, struct read_error *error)
+int read_open_living(const char *target, struct read_error *error)
 {
 	struct identity id;
 	char magic[8];
@@ -330,4 +339,44 @@ int read_target(const char *target, struct profile *profile, struct read_error *
 	if (target[0] == '\0')
 		return say(error, -EINVAL, "empty name", "give a pid, a segment, a recording, or `last`");
 	return is_number(target) ? read_pid(target, profile, error) : read_file(target, profile, error);
+}
+
+/* ---- open segments ---- */
+
+static int open_segment_file(const char *path, struct read_error *error)
+{
+	char magic[8];
+	ssize_t n = 0;
+	int code = open_file(path, magic, &n, error);
+	if (code != 0)
+		return code;
+	if (!begins(magic, n, "MTRSEG\r\n"))
+		return -EMEDIUMTYPE;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd >= 0 ? fd : say(error, -errno, path, strerror(errno));
+}
+
+static int open_segment_of_pid(const char *target, struct read_error *error)
+{
+	struct identity id;
+	char path[4096];
+	uint32_t pid;
+	int code = parse_pid(target, &pid, error);
+	if (code != 0)
+		return code;
+	if (identify(pid, &id)) {
+		int fd = open_living(&id);
+		return fd >= 0 ? fd : -EMEDIUMTYPE;
+	}
+	code = find_dead(pid, path, sizeof path, error);
+	return code == 0 ? open_segment_file(path, error) : code;
+}
+
+int read_open_segment(const char *target, struct read_error *error)
+{
+	error->text[0] = '\0';
+	bool is_number = target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
+	if (strcmp(target, "last") == 0 || target[0] == '\0')
+		return -EMEDIUMTYPE;
+	return is_number ? open_segment_of_pid(target, error) : open_segment_file(target, error);
 }

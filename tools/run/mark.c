@@ -117,7 +117,7 @@ static int open_for_writing(int readable)
 int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
 {
 	uint32_t sequence = 0;
-	int readable = read_open_segment(target, error);
+	int readable = read_open_living(target, error);
 	if (readable < 0)
 		return readable;
 	int fd = open_for_writing(readable), why = errno;
