@@ -201,6 +201,9 @@ static void renumber(struct profile_process *process, const uint32_t *new_index)
 	for (uint32_t i = 0; i < process->thread_count; i++)
 		if (process->threads[i].stack != UINT32_MAX)
 			process->threads[i].stack = new_index[process->threads[i].stack];
+	for (uint32_t i = 0; i < process->row_count; i++)
+		if (process->stack_of_row[i] != UINT32_MAX)
+			process->stack_of_row[i] = new_index[process->stack_of_row[i]];
 }
 
 static void sort_stacks(struct profile *p, struct profile_process *process)

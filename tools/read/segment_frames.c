@@ -11,7 +11,7 @@
 #include "read/read.h"
 #include "read/segment.h"
 
-static bool is_readable_segment(const struct segment *s)
+bool segment_is_readable(const struct segment *s)
 {
 	const struct mtrace_header *h = segment_header(s);
 	return memcmp(h->magic, MTRACE_SEGMENT_MAGIC, sizeof h->magic) == 0 && h->little_endian == 1 &&
@@ -50,7 +50,7 @@ int segment_open_part(struct segment *s)
 	if (s->fd < 0)
 		return -errno;
 	int code = segment_copy_head(s);
-	if (code == 0 && !is_readable_segment(s))
+	if (code == 0 && !segment_is_readable(s))
 		code = -EINVAL;
 	if (code != 0)
 		close(s->fd);

@@ -242,7 +242,7 @@ static int open_listed(const struct identity *id, const char *root)
 	return best;
 }
 
-static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
+static int open_segment_of(const struct identity *id)
 {
 	char root[64];
 	snprintf(root, sizeof root, "/proc/%u/root", id->pid);
@@ -251,6 +251,12 @@ static int read_living(const struct identity *id, struct profile *profile, struc
 		fd = open_listed(id, "");
 	if (fd < 0)
 		fd = open_listed(id, root);
+	return fd;
+}
+
+static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
+{
+	int fd = open_segment_of(id);
 	if (fd < 0)
 		return read_outside((pid_t)id->pid, profile, error);
 	char name[64];
@@ -293,13 +299,54 @@ static int read_pid(const char *target, struct profile *profile, struct read_err
 	return read_dead((uint32_t)pid, profile, error);
 }
 
+/* ---- running ones ---- */
+
+static bool is_number(const char *target)
+{
+	return target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
+}
+
+/* The pid in the segment is that of the writer's namespace: ours only if the start time agrees. */
+static pid_t pid_here(const struct read_found *found)
+{
+	return found->pid && start_time(found->pid) == found->start_time ? (pid_t)found->pid : 0;
+}
+
+int read_open_running(const char *target, struct read_running *running, struct read_error *error)
+{
+	struct identity id;
+	struct read_found found = {0};
+	struct stat st;
+	error->text[0] = '\0';
+	*running = (struct read_running){.fd = -1};
+	if (is_number(target)) {
+		if (strlen(target) > 7 || !identify((uint32_t)strtoul(target, NULL, 10), &id))
+			return -ESRCH;
+		running->fd = open_segment_of(&id);
+		running->pid = (pid_t)id.pid;
+	} else {
+		running->fd = open(target, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	}
+	bool good = running->fd >= 0 && fstat(running->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	            find_describe(running->fd, &found) == 0 && found.alive;
+	if (!good) {
+		if (running->fd >= 0)
+			close(running->fd);
+		running->fd = -1;
+		return -ESRCH;
+	}
+	if (!running->pid)
+		running->pid = pid_here(&found);
+	snprintf(running->name, sizeof running->name, "segment of process %u", running->pid ? (unsigned)running->pid : found.pid);
+	return 0;
+}
+
 int read_target(const char *target, struct profile *profile, struct read_error *error)
 {
 	error->text[0] = '\0';
-	bool is_number = target[0] != '\0' && target[strspn(target, "0123456789")] == '\0';
 	if (strcmp(target, "last") == 0)
 		return read_last(profile, error);
 	if (target[0] == '\0')
 		return say(error, -EINVAL, "empty name", "give a pid, a segment, a recording, or `last`");
-	return is_number ? read_pid(target, profile, error) : read_file(target, profile, error);
+	return is_number(target) ? read_pid(target, profile, error) : read_file(target, profile, error);
 }
