@@ -24,7 +24,7 @@ static bool has_names(const struct profile *p)
 	return false;
 }
 
-static void name_frames(struct profile *p, const char *const *search)
+void show_name(struct profile *p, const char *const *search)
 {
 	if (has_names(p) && !search)
 		return; /* a symbolised recording: its own names are the right ones */
@@ -52,7 +52,7 @@ struct profile *show_open(const char *command, const char *target, const char *c
 		profile_free(p);
 		return NULL;
 	}
-	name_frames(p, search);
+	show_name(p, search);
 	return p;
 }
 
@@ -146,6 +146,43 @@ bool show_number(const char *command, const char *text, uint32_t *number)
 		return true;
 	}
 	warn("%s: -n takes a number of rows, 0 for all; not %s", command, text);
+	return false;
+}
+
+/* A number, and the unit after it by its first letter, which one of `rests` may follow; false: neither, or too much. */
+static bool take_unit(const char *text, const char *letters, const uint64_t *factors, const char *const *rests,
+                      uint64_t *value)
+{
+	char *end;
+	errno = 0;
+	double number = strtod(text, &end);
+	const char *unit = *end ? strchr(letters, *end | 0x20) : letters;
+	size_t rest = 0;
+	while (*end && rests[rest] && strcasecmp(end + 1, rests[rest]) != 0)
+		rest++;
+	if (errno || end == text || !rests[rest] || !unit || !(number >= 0) || number * (double)factors[unit - letters] >= 9e18)
+		return false;
+	*value = (uint64_t)(number * (double)factors[unit - letters]);
+	return true;
+}
+
+bool show_size(const char *command, const char *option, const char *text, uint64_t *bytes)
+{
+	static const uint64_t factors[] = {1, 1ull << 10, 1ull << 20, 1ull << 30, 1ull << 40};
+	static const char *const rests[] = {"", "b", "ib", NULL};
+	if (take_unit(text, "bkmgt", factors, rests, bytes) && *bytes)
+		return true;
+	warn("%s: %s takes a size, as 512m or 2g; not %s", command, option, text);
+	return false;
+}
+
+bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns)
+{
+	static const uint64_t factors[] = {1000000000u, 60000000000u, 3600000000000u, 86400000000000u};
+	static const char *const rests[] = {"", "in", NULL};
+	if (take_unit(text, "smhd", factors, rests, ns))
+		return true;
+	warn("%s: %s takes a duration, as 90s, 10m or 2h; not %s", command, option, text);
 	return false;
 }
 

@@ -137,6 +137,14 @@ static bool nothing_is_live(const struct profile_process *p)
 	return true;
 }
 
+static void live_heading(const struct page *page)
+{
+	fprintf(page->out, "\nlive %s, largest first (not a verdict)\n",
+	        page->process->end == PROFILE_RUNNING ? "now" : "at end");
+	if (page->options->no_verdict)
+		fprintf(page->out, "no verdict: %s\n", page->options->no_verdict);
+}
+
 static void section(const struct page *page)
 {
 	title(page);
@@ -149,9 +157,12 @@ static void section(const struct page *page)
 		fprintf(page->out, "\nnothing was recorded\n");
 		return;
 	}
+	if (page->judged && page->options->leaks) {
+		text_leaks(page);
+		return;
+	}
 	if (page->options->leaks)
-		fprintf(page->out, "\nlive %s, largest first (not a verdict)\n",
-		        page->process->end == PROFILE_RUNNING ? "now" : "at end");
+		live_heading(page);
 	else
 		text_kinds(page);
 	if (nothing_is_live(page->process) && !page->options->allocated)
@@ -190,6 +201,7 @@ int emit_text(const struct profile *p, const struct emit_options *o, FILE *out)
 		page.columns = 60;
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		page.process = &p->processes[i];
+		page.judged = i == 0 ? o->judged : NULL;
 		if (i > 0)
 			fputs("\n", out);
 		section(&page);
