@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "emit/emit_text.h"
+#include "model/leaks.h"
 
 void text_begin(const struct page *page, const char *sgr)
 {
@@ -175,6 +176,16 @@ static void section(const struct page *page)
 		marks(page);
 }
 
+/* A leak: what to compare with after the cure. None: smaller ones take longer. */
+static void next_of_leaks(const struct page *page)
+{
+	const char *t = page->options->target;
+	if (page->judged->leak_per_hour > 0)
+		fprintf(page->out, "mtrace baseline %s               keeps this; `mtrace diff %s` shows what came since\n      ", t, t);
+	else if (!page->judged->by_steps)
+		fprintf(page->out, "mtrace leaks %s --for 15m        a longer look sees smaller leaks\n      ", t);
+}
+
 static void next(const struct page *page)
 {
 	const char *t = page->options->target;
@@ -187,6 +198,8 @@ static void next(const struct page *page)
 		return;
 	}
 	fputs("next  ", page->out);
+	if (page->judged && page->options->leaks && page->process->end == PROFILE_RUNNING)
+		next_of_leaks(page);
 	if (page->options->by != EMIT_BY_SITE)
 		fprintf(page->out, "mtrace report %s --by site          which function holds how much\n      ", t);
 	else
@@ -207,6 +220,7 @@ int emit_text(const struct profile *p, const struct emit_options *o, FILE *out)
 		section(&page);
 	}
 	page.process = &p->processes[0];
+	page.judged = o->judged;
 	if (p->process_count)
 		next(&page);
 	return ferror(out) ? -EIO : 0;

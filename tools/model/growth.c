@@ -260,8 +260,9 @@ static size_t take_ages(const struct growth *g, const struct verdict_age *ages, 
 	return n;
 }
 
-static void fill_windows(const struct growth *g, const struct growth_series *s, struct verdict_window *windows)
+void growth_curve(const struct growth *g, size_t number, struct verdict_window *windows)
 {
+	const struct growth_series *s = number < g->series_count ? &g->series[number] : NULL;
 	uint32_t at = 0;
 	for (size_t i = 0; i < g->count; i++) {
 		while (s && at < s->count && s->points[at].instant <= i)
@@ -286,7 +287,7 @@ void growth_judge(const struct growth *g, size_t number, const struct verdict_ag
 	struct verdict_age taken[AGES_MOST];
 	const struct growth_series *s = number < g->series_count ? &g->series[number] : NULL;
 	struct verdict_input input = {.windows = windows, .count = g->count, .has_flow = g->has_flow, .has_aged = g->has_aged};
-	fill_windows(g, s, windows);
+	growth_curve(g, number, windows);
 	if (s && g->count) { /* only their sums are looked at */
 		struct verdict_window *last = &windows[g->count - 1];
 		last->alloc_blocks = less(s->last.alloc_blocks, s->first.alloc_blocks);

@@ -64,6 +64,9 @@ struct growth_counts growth_first(const struct growth *g, size_t number);
 struct growth_counts growth_last(const struct growth *g, size_t number);
 bool growth_changed(const struct growth *g, size_t number); /* is it anywhere else than at first? */
 
+/* What was live at each instant, and when, as verdicts take it: fills growth->count of them. */
+void growth_curve(const struct growth *g, size_t number, struct verdict_window *windows);
+
 /* `ages`: of what is live at the last instant, in the process's time; NULL not known. */
 void growth_judge(const struct growth *g, size_t number, const struct verdict_age *ages, size_t age_count,
                   struct verdict *verdict);
