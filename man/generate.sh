@@ -1,5 +1,5 @@
 #!/bin/bash
-# generate: makes man/mtrace.1 and man/libmtrace-options.7 in the directory given (default man) from their .in files
+# generate: makes man/mtrace.1, man/mtrace-leaks.1 and man/libmtrace-options.7 in the directory given (default man) from their .in files
 # and from the tables that the programs themselves use, so that no page can drift from them.
 #
 # mtrace.1 needs a built mtrace ($BUILD/mtrace); tests/lint/man.sh compares the result with what is committed.
@@ -49,6 +49,14 @@ commands() {
 		END { if (open) print ".El" }' "$table"
 }
 
+# options_of COMMAND: for a page of its own
+options_of() {
+	awk -F'\t' -v command="$1" "$escape"'
+		$1 == "command" { shown = $2 == command }
+		$1 == "option" && shown { name = $3; sub(/^-/, "", name)
+			print ".It Fl " name ($4 == "" ? "" : " Ar " words($4)); print sentence($5) }' "$table"
+}
+
 absent_commands() {
 	awk -F'\t' '$1 == "command" && $4 == "absent" { names[++n] = $2 }
 		END { for (i = 1; i <= n; i++) print ".Cm " names[i] (i < n ? " ," : " .") }' "$table"
@@ -84,4 +92,6 @@ absent_commands >"$pieces/absent"
 options >"$pieces/options"
 counters >"$pieces/counters"
 fill mtrace.1 "COMMANDS=$pieces/commands" "ABSENT=$pieces/absent"
+options_of leaks >"$pieces/leaks"
+fill mtrace-leaks.1 "OPTIONS=$pieces/leaks"
 fill libmtrace-options.7 "OPTIONS=$pieces/options" "COUNTERS=$pieces/counters"

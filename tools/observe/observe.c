@@ -76,8 +76,6 @@ static void count_aged(struct observe *o)
 static bool read_now(struct observe *o, bool walk)
 {
 	struct read_instant *now = &o->instant;
-	free(now->rows);
-	now->rows = NULL;
 	now->walk = walk;
 	now->born_before_ns = o->walked_ns;
 	if (read_instant(o->running.fd, now) != 0)

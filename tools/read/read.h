@@ -64,7 +64,7 @@ struct read_row {
 struct read_instant {
 	bool walk;
 	uint64_t born_before_ns; /* since the segment was made, like all times here */
-	struct read_row *rows;   /* by row id; the caller frees it with read_instant_free */
+	struct read_row *rows;   /* by row id; until the next instant is read, or read_instant_free */
 	size_t row_count;
 	uint64_t time_ns;
 	uint64_t cost_ns;        /* that reading took */

@@ -147,6 +147,7 @@ int read_instant(int fd, struct read_instant *instant)
 {
 	struct segment s = {.fd = fd, .path = "segment", .alive = segment_is_locked(fd)};
 	uint64_t begun = now_ns();
+	free(instant->rows);
 	instant->rows = NULL;
 	instant->row_count = 0;
 	int code = segment_copy_head(&s);
