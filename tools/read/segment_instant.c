@@ -64,13 +64,13 @@ static int learn_kinds(const struct segment *s, struct read_instant *instant)
 	if (!more)
 		return -ENOMEM;
 	instant->kinds = more;
-	instant->kind_count = rows;
-	for (; id < rows; id++) {
-		const struct mtrace_row *row = segment_element(s, MTRACE_REGION_ROWS, id);
-		more[id] = s->counts_of_row[id].alloc_blocks ? kind_of(s, row->node) : (unsigned char)MTRACE_KIND_NONE;
-		if (more[id] == MTRACE_KIND_NONE && id < instant->kind_count)
-			instant->kind_count = id;
+	for (size_t i = id; i < rows; i++) {
+		const struct mtrace_row *row = segment_element(s, MTRACE_REGION_ROWS, i);
+		more[i] = s->counts_of_row[i].alloc_blocks ? kind_of(s, row->node) : (unsigned char)MTRACE_KIND_NONE;
 	}
+	while (id < rows && more[id] != MTRACE_KIND_NONE)
+		id++;
+	instant->kind_count = id;
 	return 0;
 }
 
