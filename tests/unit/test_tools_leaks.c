@@ -108,8 +108,13 @@ START_TEST(groups_are_sums)
 			sums->blocks[group_of[s]][i] += t->blocks[s][i];
 		}
 	}
+	g.has_flow = g.has_aged = true;
 	growth_group(&g, group_of, SERIES, &grouped);
 	compare(&grouped, sums, 400);
+	struct verdict v;
+	growth_judge(&grouped, 1, NULL, 0, &v);
+	uint64_t freed = growth_last(&grouped, 1).freed_blocks - growth_first(&grouped, 1).freed_blocks;
+	ck_assert_double_eq_tol(v.aged_share * (double)freed, 10 * (2 + 3 + 4 + 8), 1e-6);
 	ck_assert_uint_eq(growth_last(&grouped, 1).alloc_blocks, growth_last(&g, 2).alloc_blocks +
 	                  growth_last(&g, 3).alloc_blocks + growth_last(&g, 4).alloc_blocks + growth_last(&g, 8).alloc_blocks);
 	growth_free(&grouped);
@@ -213,6 +218,25 @@ START_TEST(ages_go_along_with_steps)
 }
 END_TEST
 
+/* Births are known to a sixteenth of a second: below a second they prove nothing. */
+START_TEST(ages_below_a_second_are_not_used)
+{
+	struct verdict_age young[] = {{SECOND / 2, SECOND, 0, 0}}, old[] = {{SECOND, 2 * SECOND, 0, 0}};
+	struct growth g;
+	struct verdict v;
+	growth_init(&g);
+	for (uint64_t i = 0; i < 60; i++) {
+		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND / 20, 0, 0});
+		growth_put(&g, 0, &(struct growth_counts){1000 * i, i, i, 0});
+	}
+	growth_judge(&g, 0, young, 1, &v);
+	ck_assert_int_eq(v.kind, VERDICT_LEAK);
+	growth_judge(&g, 0, old, 1, &v);
+	ck_assert_int_eq(v.why, VERDICT_REPLACED);
+	growth_free(&g);
+}
+END_TEST
+
 START_TEST(a_level_whose_blocks_are_freed_old_is_a_cache)
 {
 	struct growth g;
@@ -235,7 +259,7 @@ END_TEST
 
 /* ---- leaks: of the made-up server, whose first stack leaks ---- */
 
-/* By stack: 0 leaks, 1 fills and stops, 2 is the largest that stays, 3 comes and goes. Resident memory grows by `rss`. */
+/* By stack: 0 leaks, 1 comes and goes, 3 fills and stops, the others stay. Resident memory grows by `rss`. */
 static void grow_server(struct growth *g, const struct profile_process *p, uint64_t rss)
 {
 	growth_init(g);
@@ -244,7 +268,7 @@ static void grow_server(struct growth *g, const struct profile_process *p, uint6
 		growth_begin(g, &(struct growth_instant){(9000 + 30 * i) * SECOND, (1500ull << 20) + i * (rss / 60), 16 << 20});
 		for (uint32_t s = 0; s < p->stack_count; s++) {
 			uint64_t bytes = p->stacks[s].counts.live_bytes, blocks = p->stacks[s].counts.live_blocks;
-			uint64_t part = s == 0 ? 6000 + i * 5 : s == 1 ? (i < 20 ? 100 * i : 2000) : s == 3 ? below(6300) : 6300;
+			uint64_t part = s == 0 ? 6000 + i * 5 : s == 3 ? (i < 20 ? 100 * i : 2000) : s == 1 ? below(6300) : 6300;
 			bytes = bytes / 6300 * part;
 			blocks = blocks * part / 6300;
 			growth_put(g, s, &(struct growth_counts){bytes, blocks, blocks + 7 * i, 7 * i});
@@ -325,6 +349,8 @@ START_TEST(the_head_adds_up)
 	ck_assert_double_eq_tol((double)leaks_time_to_limit(&l) / 1e9, left, left / 1000);
 	l.limit_bytes = l.rss_end;
 	ck_assert_uint_eq(leaks_time_to_limit(&l), 0);
+	l.limit_bytes = l.rss_end / 2; /* over it already */
+	ck_assert_uint_eq(leaks_time_to_limit(&l), 0);
 	l.limit_bytes = 0;
 	ck_assert_uint_eq(leaks_time_to_limit(&l), 0);
 	leaks_free(&l);
@@ -345,6 +371,43 @@ START_TEST(groups_have_all_of_their_stacks)
 	}
 	ck_assert_uint_eq(stacks, p->processes[0].stack_count);
 	ck_assert_ptr_null(leaks_verdict_of(&l, 0));
+	leaks_free(&l);
+	profile_free(p);
+}
+END_TEST
+
+static void one_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size)
+{
+	(void)process;
+	(void)stack;
+	snprintf(out, size, "all");
+}
+
+START_TEST(kinds_are_never_added_up)
+{
+	struct profile *p = fake_report();
+	struct leaks l = judged(p, 100 << 20, one_label);
+	ck_assert_uint_eq(l.count, 3);
+	leaks_free(&l);
+	profile_free(p);
+}
+END_TEST
+
+/* What is live is all as old as the process: what grew since the first window is not what is live now. */
+START_TEST(ages_are_those_of_the_live_blocks)
+{
+	struct profile *p = fake_report();
+	struct growth g;
+	struct leaks l;
+	uint32_t same[32];
+	for (uint32_t i = 0; i < 32; i++)
+		same[i] = i;
+	grow_server(&g, &p->processes[0], 0);
+	leaks_judge(&g, same, &p->processes[0], NULL, &l); /* fake_report's blocks are of tick 0 */
+	const struct leaks_row *row = &l.rows[l.row_of_stack[0]];
+	ck_assert_int_eq(row->verdict.why, VERDICT_REPLACED);
+	ck_assert_uint_eq(row->oldest_ns, p->processes[0].lived_ns / (SECOND / 16) * (SECOND / 16));
+	growth_free(&g);
 	leaks_free(&l);
 	profile_free(p);
 }
@@ -422,6 +485,10 @@ START_TEST(the_first_line_says_when_the_answer_is_elsewhere)
 		free(text);
 	}
 	struct emit_options o = asked;
+	o.verdicts = 1u << VERDICT_CACHE;
+	char *little = shown(900 << 10, NULL, o, false);
+	ck_assert_ptr_null(strstr(little, "the answer is not in this list"));
+	free(little);
 	o.verdicts = 1u << VERDICT_CACHE; /* what is listed decides, not what there is */
 	char *text = shown(100 << 20, NULL, o, false);
 	ck_assert_ptr_nonnull(strstr(text, "the answer is not in this list"));
@@ -462,10 +529,13 @@ int main(void)
 	tcase_add_test(t, time_goes_forward);
 	tcase_add_test(t, steps_of_its_work_are_equally_long);
 	tcase_add_test(t, ages_go_along_with_steps);
+	tcase_add_test(t, ages_below_a_second_are_not_used);
 	tcase_add_test(t, a_level_whose_blocks_are_freed_old_is_a_cache);
 	tcase_add_test(t, worst_first);
 	tcase_add_test(t, the_head_adds_up);
 	tcase_add_test(t, groups_have_all_of_their_stacks);
+	tcase_add_test(t, kinds_are_never_added_up);
+	tcase_add_test(t, ages_are_those_of_the_live_blocks);
 	tcase_add_test(t, golden_list);
 	tcase_add_test(t, golden_list_by_site);
 	tcase_add_test(t, report_has_a_column);

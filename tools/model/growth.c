@@ -42,7 +42,7 @@ void growth_free(struct growth *g)
 
 /* ---- putting in ---- */
 
-/* Of instants 0, 1, 2, … the even ones stay; a change at an odd one is seen at the next that stays. */
+/* Of instants 0, 1, 2, … the even ones stay; a change at an odd one is seen at the next that stays, or that comes now. */
 static void forget_every_second(struct growth *g)
 {
 	for (size_t i = 0; i < g->series_count; i++) {
@@ -57,10 +57,9 @@ static void forget_every_second(struct growth *g)
 		}
 		s->count = kept;
 	}
-	size_t last = g->count - 1;
-	g->count = last / 2 + last % 2 + 1;
+	g->count = (g->count + 1) / 2;
 	for (size_t i = 0; i < g->count; i++)
-		g->instants[i] = g->instants[2 * i < last ? 2 * i : last];
+		g->instants[i] = g->instants[2 * i];
 }
 
 bool growth_begin(struct growth *g, const struct growth_instant *instant)

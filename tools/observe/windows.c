@@ -60,16 +60,15 @@ static void show_progress(const struct windows *w, const struct observe *o, uint
 
 /* ---- when ---- */
 
-/* Until `deadline`; true: it is there, and the process too. */
-static bool wait_until(const struct observe *o, uint64_t deadline)
+/* Until `deadline`, Ctrl-C, or the end of the process. */
+static void wait_until(const struct observe *o, uint64_t deadline)
 {
 	for (uint64_t now; (now = now_ns()) < deadline && !interrupted;) {
 		uint64_t ms = (deadline - now + 999999) / 1000000;
 		poll(NULL, 0, ms < SLICE_MS ? (int)ms : SLICE_MS);
 		if (!observe_is_alive(o))
-			return false;
+			return;
 	}
-	return !interrupted;
 }
 
 static void take_for_a_while(const struct windows *w, struct observe *o)
@@ -80,8 +79,8 @@ static void take_for_a_while(const struct windows *w, struct observe *o)
 	bool more = observe_take(o);
 	for (uint64_t next = begun + each; more && next <= begun + w->for_ns; next += each) {
 		show_progress(w, o, begun);
-		more = wait_until(o, next);
-		more = observe_take(o) && more && !interrupted;
+		wait_until(o, next);
+		more = observe_take(o) && !interrupted;
 	}
 }
 
