@@ -285,7 +285,8 @@ void growth_judge(const struct growth *g, size_t number, const struct verdict_ag
 	struct verdict_window windows[GROWTH_INSTANTS];
 	struct verdict_age taken[AGES_MOST];
 	const struct growth_series *s = number < g->series_count ? &g->series[number] : NULL;
-	struct verdict_input input = {.windows = windows, .count = g->count, .has_flow = g->has_flow, .has_aged = g->has_aged};
+	struct verdict_input input = {.windows = windows, .count = s && s->put ? g->count : 0,
+	                              .has_flow = g->has_flow, .has_aged = g->has_aged};
 	growth_curve(g, number, windows);
 	if (s && g->count) { /* only their sums are looked at */
 		struct verdict_window *last = &windows[g->count - 1];

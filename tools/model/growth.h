@@ -67,7 +67,8 @@ bool growth_changed(const struct growth *g, size_t number); /* is it anywhere el
 /* What was live at each instant, and when, as verdicts take it: fills growth->count of them. */
 void growth_curve(const struct growth *g, size_t number, struct verdict_window *windows);
 
-/* `ages`: of what is live at the last instant, in the process's time; NULL not known. */
+/* `ages`: of what is live at the last instant, in the process's time; NULL not known. Of a series that was never put
+   nothing is known: it has no windows. */
 void growth_judge(const struct growth *g, size_t number, const struct verdict_age *ages, size_t age_count,
                   struct verdict *verdict);
 
