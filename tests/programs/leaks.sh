@@ -4,7 +4,6 @@
 # said when there are none.
 . "$(dirname "$0")/../lib/suite.sh"
 times=${LEAKS_TIMES:-2}
-expect() { [ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3': $(head -c 200 "$work/err")"; }
 # look OPTIONS OF leaks.py… -- KIND SEED OPTIONS OF mtrace…
 look() {
 	local options=()

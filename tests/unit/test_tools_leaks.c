@@ -46,7 +46,7 @@ static void fill(struct growth *g, struct table *t, size_t instants)
 		ck_assert(growth_begin(g, &(struct growth_instant){now, 4096 * i, 0}));
 		for (size_t s = 0; s < SERIES; s++) {
 			bool is_there = s > 0 && i >= s * 20;
-			bool changes = i == s * 20 || below(s * s) == 0;
+			bool changes = i == s * 20 || below(s * s + 1) == 0;
 			t->bytes[s][i] = is_there ? (changes ? below(50) * 100 : t->bytes[s][i - 1]) : 0;
 			t->blocks[s][i] = is_there ? (changes ? below(4) : t->blocks[s][i - 1]) : 0;
 			if (is_there && (changes || below(2)))
