@@ -69,7 +69,6 @@ struct read_instant {
 	uint64_t time_ns;
 	uint64_t cost_ns;        /* that reading took */
 	uint64_t committed_bytes;
-	uint64_t unsettled_rows; /* changed too fast to be read as one instant: perhaps too low */
 	bool alive;
 	unsigned char *kinds; /* by row id, kept from one instant to the next: a row's kind never changes */
 	size_t kind_count;    /* so many of them are known */

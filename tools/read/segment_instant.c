@@ -165,7 +165,6 @@ int read_instant(int fd, struct read_instant *instant)
 	s.process = profile_add_process(s.profile);
 	copy_parts(&s, instant);
 	code = take(&s, instant);
-	instant->unsettled_rows = s.unsettled_rows;
 	segment_copy_free(&s);
 	profile_free(s.profile);
 	instant->cost_ns = now_ns() - begun;
