@@ -63,7 +63,7 @@ look -- leak 1 --by site --verdict leak
 expect "by site" "0 1" "$? $(grep -c '^     where    hold  victim_growth$' "$work/out")"
 look -- cache 1 --verdict leak
 expect "nothing with that verdict: status 1" "1 1" "$? $(grep -c 'no stack has such a verdict' "$work/out")"
-expect "its 3 MiB are elsewhere, the first line says" 1 "$(sed -n '/for all this$/{n;n;p}' "$work/out" | grep -c '^  the answer is not in this list: it holds 0 %')"
+expect "its 3 MiB are elsewhere, the first line says" 1 "$(awk -v RS= 'NR == 2' "$work/out" | head -1 | grep -c '^  the answer is not in this list: it holds 0 %')"
 look -- leak 1 --verdict cache
 expect "172 KiB are nobody's answer" "1 0" "$? $(grep -c 'the answer is not' "$work/out")"
 look --windows 5 -- leak 1 --json
