@@ -43,7 +43,7 @@ static void fill(struct growth *g, struct table *t, size_t instants)
 	growth_init(g);
 	for (size_t i = 0; i < instants; i++) {
 		t->time[i] = now += 1 + below(3 * SECOND);
-		ck_assert(growth_begin(g, &(struct growth_instant){now, 4096 * i, 0}));
+		ck_assert(growth_begin(g, &(struct growth_instant){now, 4096 * i, 0, 0}));
 		for (size_t s = 0; s < SERIES; s++) {
 			bool is_there = s > 0 && i >= s * 20;
 			bool changes = i == s * 20 || below(s * s + 1) == 0;
@@ -132,7 +132,7 @@ START_TEST(twice_for_one_number_is_the_sum)
 	struct verdict_window windows[GROWTH_INSTANTS];
 	growth_init(&g);
 	for (uint64_t i = 0; i < 3; i++) {
-		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, 0, 0});
+		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, 0, 0, 0});
 		growth_put(&g, 4, &(struct growth_counts){100, 1, 1, 0});
 		growth_put(&g, 4, &(struct growth_counts){i == 1 ? 50 : 0, i == 1, i, 0});
 	}
@@ -150,10 +150,10 @@ START_TEST(time_goes_forward)
 	struct growth g;
 	growth_init(&g);
 	ck_assert_uint_eq(growth_span(&g) + growth_windows(&g), 0);
-	ck_assert(growth_begin(&g, &(struct growth_instant){SECOND, 0, 0}));
-	ck_assert(!growth_begin(&g, &(struct growth_instant){SECOND, 0, 0}));
-	ck_assert(!growth_begin(&g, &(struct growth_instant){SECOND - 1, 0, 0}));
-	ck_assert(growth_begin(&g, &(struct growth_instant){3 * SECOND, 0, 0}));
+	ck_assert(growth_begin(&g, &(struct growth_instant){SECOND, 0, 0, 0}));
+	ck_assert(!growth_begin(&g, &(struct growth_instant){SECOND, 0, 0, 0}));
+	ck_assert(!growth_begin(&g, &(struct growth_instant){SECOND - 1, 0, 0, 0}));
+	ck_assert(growth_begin(&g, &(struct growth_instant){3 * SECOND, 0, 0, 0}));
 	ck_assert_uint_eq(growth_span(&g), 2 * SECOND);
 	ck_assert_uint_eq(growth_windows(&g), 1);
 	growth_free(&g);
@@ -171,7 +171,7 @@ static void fill_uneven(struct growth *g, bool fills)
 	for (uint64_t i = 0; i < 120; i++) {
 		uint64_t live = 10 * (fills && i > 60 ? 60 : i);
 		now += i == 30 ? 1000 * SECOND : SECOND;
-		growth_begin(g, &(struct growth_instant){now, 0, 0});
+		growth_begin(g, &(struct growth_instant){now, 0, 0, i});
 		growth_put(g, 0, &(struct growth_counts){live << 10, live, live, 0});
 	}
 }
@@ -197,6 +197,27 @@ START_TEST(steps_of_its_work_are_equally_long)
 	growth_judge(&g, 77, NULL, 0, &v); /* one that was never put */
 	ck_assert_int_eq(v.why, VERDICT_TOO_FEW);
 	ck_assert_uint_eq(v.windows, 0);
+	growth_free(&g);
+}
+END_TEST
+
+/* Of marks the older may be forgotten: then a window is several steps. */
+START_TEST(a_window_of_several_steps_is_so_much_longer)
+{
+	struct growth g;
+	struct verdict v;
+	growth_init(&g);
+	g.by_steps = true;
+	for (uint64_t i = 0, step = 0; i < 90; i++, step += i < 30 ? 8 : 1) {
+		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, 0, 0, step});
+		growth_put(&g, 0, &(struct growth_counts){step << 10, step, step, 0});
+	}
+	growth_judge(&g, 0, NULL, 0, &v);
+	ck_assert_int_eq(v.kind, VERDICT_LEAK);
+	ck_assert(!growth_begin(&g, &(struct growth_instant){200 * SECOND, 0, 0, 5}));
+	g.by_steps = false;
+	growth_judge(&g, 0, NULL, 0, &v);
+	ck_assert_int_eq(v.why, VERDICT_FILLING);
 	growth_free(&g);
 }
 END_TEST
@@ -228,7 +249,7 @@ START_TEST(ages_below_a_second_are_not_used)
 	struct verdict v;
 	growth_init(&g);
 	for (uint64_t i = 0; i < 60; i++) {
-		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND / 20, 0, 0});
+		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND / 20, 0, 0, 0});
 		growth_put(&g, 0, &(struct growth_counts){1000 * i, i, i, 0});
 	}
 	growth_judge(&g, 0, young, 1, &v);
@@ -246,7 +267,7 @@ START_TEST(a_level_whose_blocks_are_freed_old_is_a_cache)
 	growth_init(&g);
 	g.has_flow = g.has_aged = true;
 	for (uint64_t i = 0; i < 50; i++) {
-		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, 0, 0});
+		growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, 0, 0, 0});
 		growth_put(&g, 0, &(struct growth_counts){100000 + i % 3, 1000 + i % 3, 1000 + 50 * i + i % 3, 50 * i});
 	}
 	growth_put_aged(&g, 0, 1300);
@@ -267,7 +288,7 @@ static void grow_server(struct growth *g, const struct profile_process *p, uint6
 	growth_init(g);
 	g->has_flow = true;
 	for (uint64_t i = 0; i < 61; i++) {
-		growth_begin(g, &(struct growth_instant){(9000 + 30 * i) * SECOND, (1500ull << 20) + i * (rss / 60), 16 << 20});
+		growth_begin(g, &(struct growth_instant){(9000 + 30 * i) * SECOND, (1500ull << 20) + i * (rss / 60), 16 << 20, 0});
 		for (uint32_t s = 0; s < p->stack_count; s++) {
 			uint64_t bytes = p->stacks[s].counts.live_bytes, blocks = p->stacks[s].counts.live_blocks;
 			uint64_t part = s == 0 ? 6000 + i * 5 : s == 3 ? (i < 20 ? 100 * i : 2000) : s == 1 ? below(6300) : 6300;
@@ -356,6 +377,27 @@ START_TEST(the_head_adds_up)
 	l.limit_bytes = 0;
 	ck_assert_uint_eq(leaks_time_to_limit(&l), 0);
 	leaks_free(&l);
+	profile_free(p);
+}
+END_TEST
+
+START_TEST(resident_memory_measured_once_is_no_growth)
+{
+	static const uint64_t rss[][3] = {{0, 0, 7}, {5, 0, 7}, {0, 5, 0}, {5, 6, 0}, {0, 0, 0}}, begin[] = {0, 5, 0, 5, 0},
+	                      end[] = {7, 7, 5, 6, 0};
+	struct profile *p = fake_report();
+	for (size_t k = 0; k < 5; k++) {
+		struct growth g;
+		struct leaks l;
+		growth_init(&g);
+		for (uint64_t i = 0; i < 3; i++)
+			growth_begin(&g, &(struct growth_instant){(i + 1) * SECOND, rss[k][i], 0, 0});
+		leaks_judge(&g, NULL, &p->processes[0], NULL, &l);
+		ck_assert_uint_eq(l.rss_begin, begin[k]);
+		ck_assert_uint_eq(l.rss_end, end[k]);
+		leaks_free(&l);
+		growth_free(&g);
+	}
 	profile_free(p);
 }
 END_TEST
@@ -518,11 +560,13 @@ int main(void)
 	tcase_add_test(t, twice_for_one_number_is_the_sum);
 	tcase_add_test(t, time_goes_forward);
 	tcase_add_test(t, steps_of_its_work_are_equally_long);
+	tcase_add_test(t, a_window_of_several_steps_is_so_much_longer);
 	tcase_add_test(t, ages_go_along_with_steps);
 	tcase_add_test(t, ages_below_a_second_are_not_used);
 	tcase_add_test(t, a_level_whose_blocks_are_freed_old_is_a_cache);
 	tcase_add_test(t, worst_first);
 	tcase_add_test(t, the_head_adds_up);
+	tcase_add_test(t, resident_memory_measured_once_is_no_growth);
 	tcase_add_test(t, groups_have_all_of_their_stacks);
 	tcase_add_test(t, kinds_are_never_added_up);
 	tcase_add_test(t, ages_are_those_of_the_live_blocks);

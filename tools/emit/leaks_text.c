@@ -83,9 +83,11 @@ static void share(const struct page *page, uint32_t listed, int64_t change)
 	const struct leaks *l = page->judged;
 	int64_t grew = (int64_t)l->rss_end - (int64_t)l->rss_begin;
 	char rss[40], now[32], text[40], part[16];
-	if (!l->rss_end) {
+	emit_bytes(now, l->rss_end);
+	if (!l->rss_begin) {
 		text_label(page, "RSS");
-		fprintf(page->out, "not known; %s in the %u %s below\n", signed_bytes(text, change), listed, things(page, listed));
+		fprintf(page->out, "%s%sits growth is not known; %s in the %u %s below\n", l->rss_end ? now : "",
+		        l->rss_end ? " now, " : "", signed_bytes(text, change), listed, things(page, listed));
 		return;
 	}
 	if (is_elsewhere(l, grew, change)) {
@@ -94,7 +96,6 @@ static void share(const struct page *page, uint32_t listed, int64_t change)
 		fprintf(page->out, "  the answer is not in this list: it holds %s of what RSS grew by\n", part);
 		text_end(page);
 	}
-	emit_bytes(now, l->rss_end);
 	text_label(page, "RSS");
 	fprintf(page->out, "%s to %s: %s", signed_bytes(rss, grew), now, signed_bytes(text, change));
 	emit_share(part, (uint64_t)change, (uint64_t)grew);

@@ -64,7 +64,8 @@ static void forget_every_second(struct growth *g)
 
 bool growth_begin(struct growth *g, const struct growth_instant *instant)
 {
-	if (g->count && instant->time_ns <= g->instants[g->count - 1].time_ns)
+	const struct growth_instant *last = g->count ? &g->instants[g->count - 1] : NULL;
+	if (last && (instant->time_ns <= last->time_ns || (g->by_steps && instant->step <= last->step)))
 		return false;
 	if (g->count == GROWTH_INSTANTS)
 		forget_every_second(g);
@@ -224,10 +225,11 @@ bool growth_changed(const struct growth *g, size_t number)
 /* Where instant `i` is for the verdict. */
 static uint64_t time_of(const struct growth *g, size_t i)
 {
-	if (!g->by_steps || g->count < 2)
+	const struct growth_instant *first = &g->instants[0], *last = &g->instants[g->count - 1];
+	if (!g->by_steps || last->step <= first->step)
 		return g->instants[i].time_ns;
-	double share = (double)i / (double)(g->count - 1);
-	return g->instants[0].time_ns + (uint64_t)(share * (double)growth_span(g));
+	double share = (double)(g->instants[i].step - first->step) / (double)(last->step - first->step);
+	return first->time_ns + (uint64_t)(share * (double)growth_span(g));
 }
 
 /* An age of the process's time, as one of the verdict's: the same, unless windows are steps. */

@@ -24,6 +24,7 @@ struct growth_instant {
 	uint64_t time_ns;   /* since the process's segment was made */
 	uint64_t rss_bytes; /* 0: not measured */
 	uint64_t tracker_bytes;
+	uint64_t step; /* by_steps: how many of the program's own steps were done by then */
 };
 
 struct growth_counts {
@@ -38,13 +39,13 @@ struct growth {
 	size_t series_count, series_capacity;
 	size_t seen;    /* instants put in, the forgotten ones included */
 	bool has_flow, has_aged;
-	bool by_steps;  /* windows are steps of the program's own work: equally long, whatever the clock says */
+	bool by_steps;  /* time is counted in steps of the program's own work, equally long, whatever the clock says */
 };
 
 void growth_init(struct growth *g);
 void growth_free(struct growth *g);
 
-/* Begins an instant. false, and nothing begun: it is not later than the one before. */
+/* Begins an instant. false, and nothing begun: it is not later than the one before, in time or in steps. */
 bool growth_begin(struct growth *g, const struct growth_instant *instant);
 /* Of the instant begun last. Twice for one number: the sum. */
 void growth_put(struct growth *g, size_t number, const struct growth_counts *counts);

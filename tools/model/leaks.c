@@ -210,10 +210,11 @@ static void sum_up(const struct growth *growth, struct leaks *l)
 	l->by_steps = growth->by_steps;
 	if (growth->count)
 		l->tracker_change = less(growth->instants[growth->count - 1].tracker_bytes, growth->instants[0].tracker_bytes);
-	for (size_t i = 0; i < growth->count; i++) { /* it may end before the last: then it has none there */
+	for (size_t i = growth->count; i-- > 0;) { /* it may end before the last: then it has none there */
 		uint64_t rss = growth->instants[i].rss_bytes;
-		l->rss_begin = l->rss_begin ? l->rss_begin : rss;
-		l->rss_end = rss ? rss : l->rss_end;
+		if (l->rss_end && rss)
+			l->rss_begin = rss;
+		l->rss_end = l->rss_end ? l->rss_end : rss;
 	}
 	for (size_t i = 0; i < l->count; i++) {
 		const struct leaks_row *row = &l->rows[i];

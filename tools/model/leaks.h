@@ -32,7 +32,7 @@ struct leaks {
 	size_t windows;
 	uint64_t observed_ns;
 	bool by_steps;
-	uint64_t rss_begin, rss_end; /* 0: not known */
+	uint64_t rss_begin, rss_end; /* 0: not known; the begin too, when it was measured once */
 	int64_t tracker_change;
 	int64_t live_change;         /* bytes of malloc and mmap */
 	double leak_per_hour;        /* bytes: the slopes of all leaks of these two kinds */

@@ -50,7 +50,7 @@ static bool find_process(struct profile *p, const struct profile *like)
 
 static void take_counts(const struct profile_process *process, struct moment *m)
 {
-	*m = (struct moment){.instant = {process->lived_ns, process->rss_bytes, process->tracker_bytes},
+	*m = (struct moment){.instant = {process->lived_ns, process->rss_bytes, process->tracker_bytes, 0},
 	                     .counts = calloc(process->stack_count + 1, sizeof *m->counts),
 	                     .count = process->stack_count};
 	if (!m->counts)

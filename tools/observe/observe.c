@@ -101,7 +101,7 @@ bool observe_take(struct observe *o)
 	if (!read_now(o, is_time_to_walk(o)))
 		return false;
 	uint64_t rss = now->alive && o->running.pid ? read_resident(o->running.pid) : 0;
-	if (!growth_begin(&o->growth, &(struct growth_instant){now->time_ns, rss, now->committed_bytes}))
+	if (!growth_begin(&o->growth, &(struct growth_instant){now->time_ns, rss, now->committed_bytes, o->step}))
 		return o->alive; /* it had ended before: there is nothing newer */
 	put_all(o);
 	if (now->walk)

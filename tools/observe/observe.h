@@ -25,6 +25,7 @@
 struct observe {
 	struct read_running running;
 	struct growth growth; /* series are rows */
+	uint64_t step;        /* of the program's own, done when the next instant is taken */
 	struct read_instant instant;
 	uint64_t *tabled, *aged; /* by row id: live at the walk before; freed since the first, older than their window */
 	size_t row_count;

@@ -101,6 +101,7 @@ static void take_at_lines(struct observe *o)
 	do {
 		fprintf(stderr, "window %zu\n", n++);
 		fflush(stderr);
+			o->step = n;
 	} while (more && read_line() && (more = observe_take(o), true));
 }
 
@@ -132,6 +133,7 @@ static void take_at_marks(struct windows *w, struct observe *o)
 	while (more && !interrupted && (!w->for_ns || now_ns() - begun < w->for_ns)) {
 		size_t marks = new_marks(path, w->on_mark, &next);
 		if (marks) {
+			o->step += marks;
 			more = observe_take(o);
 			w->lost_marks += marks - 1;
 			show_progress(w, o, begun);

@@ -242,21 +242,19 @@ static int open_listed(const struct identity *id, const char *root)
 	return best;
 }
 
-static int open_segment_of(const struct identity *id)
+static int open_living(const struct identity *id)
 {
 	char root[64];
 	snprintf(root, sizeof root, "/proc/%u/root", id->pid);
 	int fd = open_mapped(id);
 	if (fd < 0)
 		fd = open_listed(id, "");
-	if (fd < 0)
-		fd = open_listed(id, root);
-	return fd;
+	return fd < 0 ? open_listed(id, root) : fd;
 }
 
 static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
 {
-	int fd = open_segment_of(id);
+	int fd = open_living(id);
 	if (fd < 0)
 		return read_outside((pid_t)id->pid, profile, error);
 	char name[64];
@@ -322,7 +320,7 @@ int read_open_running(const char *target, struct read_running *running, struct r
 	if (is_number(target)) {
 		if (strlen(target) > 7 || !identify((uint32_t)strtoul(target, NULL, 10), &id))
 			return -ESRCH;
-		running->fd = open_segment_of(&id);
+		running->fd = open_living(&id);
 		running->pid = (pid_t)id.pid;
 	} else {
 		running->fd = open(target, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
