@@ -61,6 +61,8 @@ for words in '^  RSS  *[+-].* (.*%) in the 1 stack below,\|^  RSS  *[+-].* in th
 done
 look -- leak 1 --by site --verdict leak
 expect "by site" "0 1" "$? $(grep -c '^     where    hold  victim_growth$' "$work/out")"
+look -- init 1
+expect "what grew once is listed" 1 "$(grep -c '^  1  STARTUP  +[1-9]' "$work/out")"
 look -- cache 1 --verdict leak
 expect "nothing with that verdict: status 1" "1 1" "$? $(grep -c 'no stack has such a verdict' "$work/out")"
 expect "its 3 MiB are elsewhere, the first line says" 1 "$(awk -v RS= 'NR == 2' "$work/out" | head -1 | grep -c '^  the answer is not in this list: it holds 0 %')"

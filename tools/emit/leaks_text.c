@@ -33,7 +33,7 @@ bool emit_leaks_lists(const struct emit_options *o, const struct leaks_row *row)
 	const struct verdict *v = &row->verdict;
 	if (o->verdicts)
 		return o->verdicts >> v->kind & 1;
-	return o->limit == 0 || has_shape(v) || (v->kind == VERDICT_UNKNOWN && row->change_bytes > 0);
+	return o->limit == 0 || has_shape(v) || row->change_bytes > 0;
 }
 
 uint32_t emit_leaks_listed(const struct emit_options *o, const struct leaks *l, int64_t *change)
