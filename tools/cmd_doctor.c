@@ -149,54 +149,6 @@ static void check_preload(const char *value)
 		     "change what is seen", value);
 }
 
-static bool read_number(const char *path, uint64_t *value)
-{
-	char text[64];
-	FILE *file = fopen(path, "re");
-	bool done = file && fgets(text, sizeof text, file) && isdigit((unsigned char)text[0]);
-	if (file)
-		fclose(file);
-	if (done)
-		*value = strtoull(text, NULL, 10);
-	return done;
-}
-
-/* The unified hierarchy's path of `who` ("self", a pid): the part after "0::". */
-static bool read_cgroup(const char *who, char out[PATH_MAX])
-{
-	char path[64], line[PATH_MAX];
-	snprintf(path, sizeof path, "/proc/%.32s/cgroup", who);
-	FILE *file = fopen(path, "re");
-	bool found = false;
-	while (file && !found && fgets(line, sizeof line, file)) {
-		line[strcspn(line, "\n")] = '\0';
-		found = strncmp(line, "0::", 3) == 0;
-	}
-	if (file)
-		fclose(file);
-	if (found)
-		snprintf(out, PATH_MAX, "%s", line + 3);
-	return found;
-}
-
-/* The lowest limit from the cgroup up to the root. 0: none that can be read. */
-static uint64_t memory_limit(const char *who)
-{
-	char cgroup[PATH_MAX], path[PATH_MAX + 64];
-	uint64_t lowest = 0, value;
-	if (!read_cgroup(who, cgroup))
-		return read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", &value) && value >> 60 == 0 ? value : 0;
-	for (;;) {
-		snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", cgroup);
-		if (read_number(path, &value) && (!lowest || value < lowest))
-			lowest = value;
-		char *slash = strrchr(cgroup, '/');
-		if (!slash || !cgroup[0])
-			return lowest;
-		*slash = '\0';
-	}
-}
-
 static uint64_t physical_memory(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -231,7 +183,7 @@ static void check_segment_dir(struct doctor *d, const char *who)
 	struct environment_options options;
 	char asked[256];
 	const char *why = "";
-	uint64_t limit = memory_limit(who), cap = default_cap(limit);
+	uint64_t limit = read_memory_limit(who), cap = default_cap(limit);
 	environment_begin(&options);
 	environment_get(&options, "dir", asked, sizeof asked);
 	const char *dir = asked[0] ? asked : locate_segment_dir(&why);
@@ -256,7 +208,7 @@ static void check_ptrace(void)
 	static const char *const meanings[] = {
 		NULL, "only by a parent or root", "only with CAP_SYS_PTRACE", "not at all"};
 	uint64_t scope;
-	if (read_number("/proc/sys/kernel/yama/ptrace_scope", &scope) && scope >= 1 && scope <= 3)
+	if (read_number_file("/proc/sys/kernel/yama/ptrace_scope", &scope) && scope >= 1 && scope <= 3)
 		note("yama ptrace_scope is %" PRIu64 ": other processes may be looked into %s; tracing does not need it, looking "
 		     "from outside does", scope, meanings[scope]);
 }

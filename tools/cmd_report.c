@@ -1,17 +1,25 @@
 /*
- * cmd_report: `mtrace report` and `mtrace leaks`: the same document, in full or what is live alone. Exit 1 when the
- * run recorded no allocation: a run that observed nothing is never a pass.
+ * cmd_report: `mtrace report` and `mtrace leaks`: the same document, in full or what is live alone, worst first. Verdicts
+ * need windows: `leaks` takes them of a running process, or makes them of several recordings. Exit 1 when the run recorded
+ * no allocation (a run that observed nothing is never a pass), or nothing has a verdict that was asked for.
  */
 #include "command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "emit/emit.h"
+#include "emit/emit_text.h"
+#include "model/leaks.h"
 #include "model/profile.h"
+#include "observe/moments.h"
+#include "observe/observe.h"
+#include "observe/windows.h"
 #include "show.h"
 
-enum { BY, JSON, ROWS, ALL, OUTPUT, ALLOCATED, FULL, SEARCH };
+enum { BY, JSON, ROWS, ALL, OUTPUT, ALLOCATED, FULL, SEARCH, FOR, LIMIT, ON_LINE, ON_MARK, VERDICT };
 
 #define OPTIONS(first) \
 	[BY] = {"--by", "stack|site|module|thread|kind", first}, \
@@ -21,29 +29,82 @@ enum { BY, JSON, ROWS, ALL, OUTPUT, ALLOCATED, FULL, SEARCH };
 	[OUTPUT] = {"-o", "FILE", "write there instead of stdout; .json means --json"}, \
 	[ALLOCATED] = {"--allocated", NULL, "rank by what was ever allocated, not by what is live"}, \
 	[FULL] = {"--full", NULL, "every frame of every stack, none folded away"}, \
-	[SEARCH] = {"--search", "DIR", "look there for files with symbols, too (may be given again)"}, \
-	{NULL, NULL, NULL}
+	[SEARCH] = {"--search", "DIR", "look there for files with symbols, too (may be given again)"}
 
-const struct command_option cmd_report_options[] = {OPTIONS("what rows are (default: stack)")};
-const struct command_option cmd_leaks_options[] = {OPTIONS("what rows are (default: stack)")};
+const struct command_option cmd_report_options[] = {
+	OPTIONS("what rows are (default: stack)"),
+	[FOR] = {"--for", "DURATION", "observe a running process for so long first, and show verdicts (default 0)"},
+	{NULL, NULL, NULL},
+};
 
-enum { MOST_SEARCH = 32 };
+const struct command_option cmd_leaks_options[] = {
+	OPTIONS("what rows are (default: stack)"),
+	[FOR] = {"--for", "DURATION", "observe a running process for so long (default 90s; 0: only what is live now)"},
+	[LIMIT] = {"--limit", "SIZE", "say when that is reached (default: the memory limit of its cgroup)"},
+	[ON_LINE] = {"--on-line", NULL, "a window ends with each line on stdin, all with its end; answered on stderr"},
+	[ON_MARK] = {"--on-mark", "NAME", "a window ends at each mark of that name that the program makes"},
+	[VERDICT] = {"--verdict", "WORD,…", "list these only: leak, cache, startup, gc-lag, spike, unknown; exit 1: none"},
+	{NULL, NULL, NULL},
+};
+
+#define DEFAULT_FOR_NS 90000000000u
+enum { MOST_SEARCH = 32, MOST_TARGETS = 4096 };
 
 struct request {
 	struct emit_options emit;
-	const char *target, *output;
+	const char **targets;
+	size_t target_count;
+	const char *output;
 	const char *search[MOST_SEARCH + 1];
 	size_t search_count;
-	bool json, has_limit;
+	struct windows windows;
+	uint64_t limit_bytes;
+	bool json, has_limit, has_for;
 };
 
-static bool take_target(const char *command, struct request *r, const char *word)
+/* ---- what was asked for ---- */
+
+static bool take_verdict(const char *command, const char *word, size_t length, uint32_t *verdicts)
 {
-	if (r->target) {
-		warn("%s: one target at a time: %s or %s?", command, r->target, word);
+	for (unsigned kind = 0; kind < VERDICT_KINDS; kind++) {
+		const char *name = verdict_name((enum verdict_kind)kind);
+		if (strlen(name) == length && strncmp(name, word, length) == 0) {
+			*verdicts |= 1u << kind;
+			return true;
+		}
+	}
+	warn("%s: --verdict takes leak, cache, startup, gc-lag, spike, unknown, or some with commas between; not %.*s", command,
+	     (int)length, word);
+	return false;
+}
+
+static bool take_verdicts(const char *command, const char *words, uint32_t *verdicts)
+{
+	for (;;) {
+		size_t length = strcspn(words, ",");
+		if (!take_verdict(command, words, length, verdicts))
+			return false;
+		if (words[length] == '\0')
+			return true;
+		words += length + 1;
+	}
+}
+
+static bool take_target(const struct command *self, struct request *r, const char *word)
+{
+	if (r->target_count && !r->emit.leaks) {
+		warn("%s: one target at a time: %s or %s?", self->name, r->targets[0], word);
 		return false;
 	}
-	r->target = word;
+	if (r->target_count == MOST_TARGETS) {
+		warn("%s: %d recordings at most", self->name, MOST_TARGETS);
+		return false;
+	}
+	const char **more = reallocarray(r->targets, r->target_count + 1, sizeof *more);
+	if (!more)
+		die(EXIT_TROUBLE, "out of memory");
+	r->targets = more;
+	r->targets[r->target_count++] = word;
 	return true;
 }
 
@@ -63,7 +124,12 @@ static bool take(const struct command *self, struct request *r, int option, cons
 		if (r->search_count < MOST_SEARCH)
 			r->search[r->search_count++] = value;
 		return true;
-	case -3: return take_target(self->name, r, value);
+	case FOR: r->has_for = true; return show_duration(self->name, "--for", value, &r->windows.for_ns);
+	case LIMIT: return show_size(self->name, "--limit", value, &r->limit_bytes);
+	case ON_LINE: r->windows.on_line = true; return true;
+	case ON_MARK: r->windows.on_mark = value; return true;
+	case VERDICT: return take_verdicts(self->name, value, &r->emit.verdicts);
+	case -3: return take_target(self, r, value);
 	default: return false;
 	}
 }
@@ -74,37 +140,180 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	for (int option; (option = option_or_operand(argc, argv, self, &cursor)) != -1;)
 		if (!take(self, r, option, cursor.value))
 			return false;
-	if (!r->target) {
+	if (r->target_count == 0) {
 		warn("%s: of what? give a pid, a segment file, a recording, or `last`", self->name);
 		return false;
 	}
-	if (r->output && show_has_extension(r->output, ".json"))
-		r->json = true;
+	if (r->windows.on_line && r->windows.on_mark) {
+		warn("%s: --on-line or --on-mark: windows end at one of them", self->name);
+		return false;
+	}
+	bool by_steps = r->windows.on_line || r->windows.on_mark;
+	if (!r->has_for && r->emit.leaks && !by_steps)
+		r->windows.for_ns = DEFAULT_FOR_NS;
+	r->windows.command = self->name;
+	r->windows.progress = isatty(STDERR_FILENO);
+	r->json |= r->output && show_has_extension(r->output, ".json");
 	if (!r->has_limit)
 		r->emit.limit = r->json ? 0 : 10;
+	r->emit.target = r->targets[0];
 	return true;
+}
+
+/* ---- where verdicts come from ---- */
+
+/* What the process is at the end, and its verdicts, if there are any. */
+struct shown {
+	struct profile *profile;
+	struct leaks leaks;
+	bool judged;
+	char no_verdict[160];
+};
+
+static leaks_labeller *labeller(enum emit_by by)
+{
+	return by == EMIT_BY_SITE ? emit_site_label
+	     : by == EMIT_BY_MODULE ? emit_module_label
+	     : by == EMIT_BY_KIND ? emit_kind_label : NULL;
+}
+
+/* JSON has stacks, always. */
+static leaks_labeller *labeller_of(const struct request *r)
+{
+	return r->json || !r->emit.leaks ? NULL : labeller(r->emit.by);
+}
+
+static void set_limit(const struct request *r, pid_t pid, struct leaks *leaks)
+{
+	char who[16];
+	snprintf(who, sizeof who, "%d", (int)pid);
+	leaks->limit_bytes = r->limit_bytes ? r->limit_bytes : pid ? read_memory_limit(who) : 0;
+	leaks->limit_from = r->limit_bytes ? "--limit" : "memory.max of its cgroup";
+}
+
+static bool observe(const struct command *self, struct request *r, struct observe *o, struct shown *s)
+{
+	struct read_error error;
+	windows_take(&r->windows, o);
+	s->profile = observe_end(o, &error);
+	if (!s->profile) {
+		warn("%s: %s", self->name, error.text);
+		return false;
+	}
+	show_name(s->profile, r->search_count ? r->search : NULL);
+	if (r->windows.lost_marks)
+		warn("%s: %llu marks came before the one before was seen: their windows are longer", self->name,
+		     (unsigned long long)r->windows.lost_marks);
+	s->judged = o->growth.count > 1;
+	snprintf(s->no_verdict, sizeof s->no_verdict, "not one window could be taken");
+	if (s->judged) {
+		observe_judge(o, s->profile, labeller_of(r), &s->leaks);
+		set_limit(r, o->running.pid, &s->leaks);
+	}
+	return true;
+}
+
+static bool compare_moments(const struct command *self, struct request *r, struct shown *s)
+{
+	struct read_error error = {""};
+	struct growth growth;
+	s->profile = moments_read(r->targets, r->target_count, &growth, &error);
+	if (!s->profile) {
+		warn("%s: %s", self->name, error.text);
+		return false;
+	}
+	show_name(s->profile, r->search_count ? r->search : NULL);
+	uint32_t stacks = s->profile->processes[0].stack_count, *same = calloc(growth.series_count + stacks + 1, sizeof *same);
+	if (!same)
+		die(EXIT_TROUBLE, "out of memory");
+	for (uint32_t i = 0; i < growth.series_count; i++)
+		same[i] = i;
+	s->judged = growth.count > 1;
+	snprintf(s->no_verdict, sizeof s->no_verdict, "these recordings show one instant");
+	if (s->judged) {
+		leaks_judge(&growth, same, &s->profile->processes[0], labeller_of(r), &s->leaks);
+		set_limit(r, 0, &s->leaks);
+	}
+	free(same);
+	growth_free(&growth);
+	return true;
+}
+
+static void say_why_none(const struct request *r, struct shown *s)
+{
+	const struct profile_process *process = &s->profile->processes[0];
+	if (process->end != PROFILE_RUNNING)
+		snprintf(s->no_verdict, sizeof s->no_verdict, "it has ended, and one instant says nothing of growth; `mtrace leaks PID` "
+		         "while it runs does");
+	else if (r->windows.for_ns || r->windows.on_line || r->windows.on_mark)
+		snprintf(s->no_verdict, sizeof s->no_verdict, "a recording shows one instant; `mtrace leaks` takes several of one "
+		         "process, or its pid");
+	else
+		snprintf(s->no_verdict, sizeof s->no_verdict, "no windows were asked for (--for 0)");
+}
+
+static bool wants_windows(const struct request *r)
+{
+	return r->windows.for_ns || r->windows.on_line || r->windows.on_mark;
+}
+
+static bool open_shown(const struct command *self, struct request *r, struct shown *s)
+{
+	struct observe o;
+	struct read_error error;
+	bool done;
+	if (r->target_count > 1)
+		return compare_moments(self, r, s);
+	if (wants_windows(r) && observe_begin(&o, r->targets[0], &error) == 0) {
+		done = observe(self, r, &o, s);
+		observe_free(&o);
+		return done;
+	}
+	s->profile = show_open(self->name, r->targets[0], r->search_count ? r->search : NULL);
+	if (s->profile)
+		say_why_none(r, s);
+	return s->profile != NULL;
+}
+
+/* ---- showing it ---- */
+
+static int judge_run(const struct command *self, const struct request *r, const struct shown *s)
+{
+	int64_t change;
+	int code = show_recorded(self->name, r->targets[0], s->profile);
+	if (code == EXIT_DONE && r->emit.verdicts && (!s->judged || !emit_leaks_listed(&r->emit, &s->leaks, &change)))
+		code = EXIT_NOTHING;
+	return code;
+}
+
+static int show(const struct command *self, struct request *r, const struct shown *s)
+{
+	FILE *out;
+	if (show_output(self->name, r->output, &out) != 0)
+		return EXIT_TROUBLE;
+	show_dress(out, &r->emit.color, &r->emit.columns);
+	bool by_thread = r->emit.leaks && r->emit.by == EMIT_BY_THREAD && !r->json;
+	r->emit.judged = s->judged && !by_thread ? &s->leaks : NULL;
+	r->emit.no_verdict = by_thread ? "what a thread allocated is not counted by window" : s->no_verdict;
+	if (r->json)
+		emit_json(s->profile, &r->emit, out);
+	else
+		emit_text(s->profile, &r->emit, out);
+	if (show_close(self->name, r->output, out) != 0)
+		return EXIT_TROUBLE;
+	return judge_run(self, r, s);
 }
 
 int cmd_report(int argc, char **argv, const struct command *self)
 {
 	struct request r = {.emit = {.leaks = strcmp(self->name, "leaks") == 0}};
-	FILE *out;
-	if (!parse(argc, argv, self, &r))
-		return EXIT_TROUBLE;
-	r.emit.target = r.target;
-	struct profile *p = show_open(self->name, r.target, r.search_count ? r.search : NULL);
-	if (!p)
-		return EXIT_TROUBLE;
+	struct shown s = {.judged = false};
 	int code = EXIT_TROUBLE;
-	if (show_output(self->name, r.output, &out) == 0) {
-		show_dress(out, &r.emit.color, &r.emit.columns);
-		if (r.json)
-			emit_json(p, &r.emit, out);
-		else
-			emit_text(p, &r.emit, out);
-		if (show_close(self->name, r.output, out) == 0)
-			code = show_recorded(self->name, r.target, p);
+	if (parse(argc, argv, self, &r) && open_shown(self, &r, &s)) {
+		code = show(self, &r, &s);
+		leaks_free(&s.leaks);
+		profile_free(s.profile);
 	}
-	profile_free(p);
+	free(r.targets);
 	return code;
 }

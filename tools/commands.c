@@ -12,7 +12,7 @@ const struct command commands[] = {
 	{"run", "mtrace run [options] [--] CMD [ARG…]", "trace a program from its start", true, cmd_run,
          cmd_run_options},
 	{"attach", "mtrace attach PID", "start tracing a running process", true, cmd_absent, NULL},
-	{"leaks", "mtrace leaks [options] " TARGET, "what is live at the end, largest first", true, cmd_report,
+	{"leaks", "mtrace leaks [options] " TARGET "…", "what grows: a leak, a cache, or neither, worst first", true, cmd_report,
          cmd_leaks_options},
 	{"ledger", "mtrace ledger " TARGET, "resident memory divided among its owners", true, cmd_absent, NULL},
 	{"diff", "mtrace diff [options] A B | PID", "what is new, grew, shrank or is gone, from A to B or since the baseline",

@@ -26,7 +26,7 @@ static bool has_names(const struct profile *p)
 	return false;
 }
 
-static void name_frames(struct profile *p, const char *const *search)
+void show_name(struct profile *p, const char *const *search)
 {
 	if (has_names(p) && !search)
 		return; /* a symbolised recording: its own names are the right ones */
@@ -132,7 +132,7 @@ struct profile *show_open(const char *command, const char *target, const char *c
 		profile_free(p);
 		return NULL;
 	}
-	name_frames(p, search);
+	show_name(p, search);
 	return p;
 }
 
@@ -229,6 +229,43 @@ bool show_number(const char *command, const char *text, uint32_t *number)
 	return false;
 }
 
+/* A number, and the unit after it by its first letter, which one of `rests` may follow; false: neither, or too much. */
+static bool take_unit(const char *text, const char *letters, const uint64_t *factors, const char *const *rests,
+                      uint64_t *value)
+{
+	char *end;
+	errno = 0;
+	double number = strtod(text, &end);
+	const char *unit = *end ? strchr(letters, *end | 0x20) : letters;
+	size_t rest = 0;
+	while (*end && rests[rest] && strcasecmp(end + 1, rests[rest]) != 0)
+		rest++;
+	if (errno || end == text || !rests[rest] || !unit || !(number >= 0) || number * (double)factors[unit - letters] >= 9e18)
+		return false;
+	*value = (uint64_t)(number * (double)factors[unit - letters]);
+	return true;
+}
+
+bool show_size(const char *command, const char *option, const char *text, uint64_t *bytes)
+{
+	static const uint64_t factors[] = {1, 1ull << 10, 1ull << 20, 1ull << 30, 1ull << 40};
+	static const char *const rests[] = {"", "b", "ib", NULL};
+	if (take_unit(text, "bkmgt", factors, rests, bytes) && *bytes)
+		return true;
+	warn("%s: %s takes a size, as 512m or 2g; not %s", command, option, text);
+	return false;
+}
+
+bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns)
+{
+	static const uint64_t factors[] = {1000000000u, 60000000000u, 3600000000000u, 86400000000000u};
+	static const char *const rests[] = {"", "in", NULL};
+	if (take_unit(text, "smhd", factors, rests, ns))
+		return true;
+	warn("%s: %s takes a duration, as 90s, 10m or 2h; not %s", command, option, text);
+	return false;
+}
+
 void show_dress(FILE *out, bool *color, uint32_t *columns)
 {
 	const char *no_color = getenv("NO_COLOR");
@@ -238,26 +275,6 @@ void show_dress(FILE *out, bool *color, uint32_t *columns)
 	*color = !(no_color && no_color[0] != '\0');
 	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= 60)
 		*columns = size.ws_col < 160 ? size.ws_col : 160;
-}
-
-bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns)
-{
-	static const struct {
-		const char *name;
-		uint64_t seconds;
-	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-	char *end;
-	errno = 0;
-	unsigned long value = strtoul(text, &end, 10);
-	bool is_number = errno == 0 && end != text && text[0] != '-' && value <= UINT32_MAX;
-	for (size_t i = 0; is_number && i < sizeof units / sizeof units[0]; i++) {
-		if (strcmp(end, units[i].name) == 0) {
-			*ns = value * units[i].seconds * 1000000000u;
-			return value * units[i].seconds <= UINT32_MAX;
-		}
-	}
-	warn("%s: %s takes a time like 90s, 10m, 2h; not %s", command, option, text);
-	return false;
 }
 
 bool show_has_extension(const char *path, const char *extension)

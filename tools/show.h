@@ -18,6 +18,13 @@ struct profile_process;
    after one line on stderr. */
 struct profile *show_open(const char *command, const char *target, const char *const *search);
 
+/* The same for a profile that was read already. */
+void show_name(struct profile *p, const char *const *search);
+
+/* A size (2g, 512m, 1000000) and a duration (90s, 10m, 2h) that OPTION was given. false after one line on stderr. */
+bool show_size(const char *command, const char *option, const char *text, uint64_t *bytes);
+bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns);
+
 /* NULL: stdout. "-" too. -1 after one line on stderr. */
 int show_output(const char *command, const char *path, FILE **out);
 int show_close(const char *command, const char *path, FILE *out); /* -1 when not all was written */
@@ -34,9 +41,6 @@ bool show_number(const char *command, const char *text, uint32_t *number);
 
 /* Color, and how many columns, when it goes to a terminal; else neither is changed. */
 void show_dress(FILE *out, bool *color, uint32_t *columns);
-
-/* A time for `option`: "90s", "10m", "2h", "1d", a number of seconds; false after one line on stderr. */
-bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns);
 
 /* Ends with ".json" and the like? */
 bool show_has_extension(const char *path, const char *extension);

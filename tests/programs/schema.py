@@ -70,6 +70,15 @@ FRAME = {"function": TEXT, "module": TEXT, "offset": is_count, "file": TEXT, "li
 MARK = {"name": TEXT, "time_ns": is_count}
 RING = {key: is_count for key in ("written", "kept", "overwritten", "unfinished", "held_back")}
 EVENT = {"sequence": is_count, "time_ns": is_count, "kind": matches("[a-z][a-z0-9_-]*")}
+# With verdicts (mtrace leaks PID): of the process, and of each stack.
+GROWTH = {"windows": is_count, "observed_ns": is_count, "by_steps": FLAG, "rss_bytes_begin": is_count,
+          "rss_bytes_end": is_count, "live_bytes_change": whole, "tracker_bytes_change": whole,
+          "leak_bytes_per_hour": is_count, "limit_bytes": is_count}
+JUDGED = {"verdict": one_of(VERDICTS), "why": matches("[a-z][a-z-]*"), "windows": is_count, "observed_ns": is_count,
+          "growth_bytes": whole, "growth_blocks": whole, "flat_ns": is_count, "longest_pause_ns": is_count,
+          "period_ns": is_count, "never_freed_blocks": is_count, "ever_allocated_blocks": is_count, "steps": LIST,
+          **{key: lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) for key in
+             ("bytes_per_window", "bytes_per_window_low", "bytes_per_window_high", "bytes_per_hour", "mann_kendall_z")}}
 
 
 def has(where, thing, fields):
@@ -106,6 +115,21 @@ def check_totals(where, totals):
         breach(where, f"peak {totals['peak_live_bytes']} is not between live and allocated")
 
 
+def check_judged(where, stack, growth):
+    if not has(where, stack, {"live_bytes_change": whole, "live_blocks_change": whole, "oldest_ns": is_count, "judged": OBJECT}):
+        return
+    judged = stack["judged"]
+    if not has(f"{where}.judged", judged, JUDGED):
+        return
+    if judged["verdict"] != stack["verdict"]:
+        breach(where, f"verdict {stack['verdict']}, judged {judged['verdict']}")
+    seen = judged["windows"] or judged["observed_ns"]  # one that came after the last window has none
+    if seen and (judged["windows"] != growth["windows"] or judged["observed_ns"] != growth["observed_ns"]):
+        breach(where, "judged from other windows than the process")
+    if judged["windows"] < 8 and judged["verdict"] != "unknown":
+        breach(where, f"{judged['verdict']} from {judged['windows']} windows")
+
+
 def check_stacks(where, process):
     sums, ids = {}, set()
     for i, stack in enumerate(process["stacks"]):
@@ -121,6 +145,8 @@ def check_stacks(where, process):
             breach(here, "more blocks live than were ever allocated")
         for key in COUNTS:
             sums.setdefault(stack["kind"], dict.fromkeys(COUNTS, 0))[key] += stack[key]
+        if "growth" in process:
+            check_judged(here, stack, process["growth"])
         for f, frame in enumerate(stack["frames"]):
             if has(f"{here}.frames[{f}]", frame, FRAME) and frame["line"] and not frame["file"]:
                 breach(f"{here}.frames[{f}]", "a line without a file")
@@ -195,6 +221,8 @@ def check_process(where, process, keys):
             if len({row["owner"] for row in rows}) != len(rows):
                 breach(where, "an owner has two rows")
     check_ring(where, process, keys == COUNTS)
+    if "growth" in process:
+        has(f"{where}.growth", process["growth"], GROWTH)
     times = [mark["time_ns"] for i, mark in enumerate(process["marks"]) if has(f"{where}.marks[{i}]", mark, MARK)]
     if times != sorted(times):
         breach(where, "marks are not in the order of time")

@@ -331,14 +331,14 @@ static char *words(void)
 	FILE *out = open_memstream(&text, &bytes);
 	for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
 		struct verdict v = of(230, curves[i]);
-		emit_verdict(&v, 2, out);
+		emit_verdict(&v, 0, 2, out);
 		emit_verdict_json(&v, out);
 		fputs("\n\n", out);
 	}
 	for (int why = 0; why < VERDICT_WHYS; why++)
 		fprintf(out, "%s: %s\n", emit_verdict_why_name((enum verdict_why)why), emit_verdict_why((enum verdict_why)why));
 	struct verdict v = of(3, line);
-	emit_verdict(&v, 0, out);
+	emit_verdict(&v, 0, 0, out);
 	fclose(out);
 	return text;
 }

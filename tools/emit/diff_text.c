@@ -19,35 +19,6 @@ struct tally {
 
 /* ---- rows by what the user asked ---- */
 
-static void site_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size)
-{
-	uint32_t site = profile_site(process, stack);
-	if (site >= stack->frame_count) {
-		snprintf(out, size, "(no frame of the program's own)");
-		return;
-	}
-	const struct profile_frame *frame = &process->frames[stack->frames[site]];
-	char text[512];
-	emit_frame_text(process, frame, profile_own_name(process, frame), text, sizeof text);
-	snprintf(out, size, "%s  %s", text, emit_module(process, frame));
-}
-
-static void module_label(const struct profile_process *process, const struct profile_stack *stack, char *out,
-                         size_t size)
-{
-	uint32_t site = profile_site(process, stack);
-	const char *module = "(no frame of the program's own)";
-	if (site < stack->frame_count)
-		module = emit_module(process, &process->frames[stack->frames[site]]);
-	snprintf(out, size, "%s", module[0] ? module : "(no module)");
-}
-
-static void kind_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size)
-{
-	(void)process;
-	snprintf(out, size, "%s", profile_kind_name(stack->kind));
-}
-
 void emit_diff_make(const struct profile *a, const struct profile *b, enum emit_by by, bool allocated,
                     struct diff *diff)
 {
@@ -57,9 +28,9 @@ void emit_diff_make(const struct profile *a, const struct profile *b, enum emit_
 		diff_stacks(a, b, allocated, diff);
 	else
 		diff_groups(a, b, allocated,
-		            by == EMIT_BY_SITE     ? site_label
-		            : by == EMIT_BY_MODULE ? module_label
-		                                   : kind_label,
+		            by == EMIT_BY_SITE     ? emit_site_label
+		            : by == EMIT_BY_MODULE ? emit_module_label
+		                                   : emit_kind_label,
 		            diff);
 }
 

@@ -11,6 +11,7 @@
 #include "format.h"
 
 struct profile;
+struct leaks;
 
 enum emit_by { EMIT_BY_STACK, EMIT_BY_SITE, EMIT_BY_MODULE, EMIT_BY_THREAD, EMIT_BY_KIND };
 
@@ -24,6 +25,9 @@ struct emit_options {
 	bool full;        /* every frame of every stack shown, none folded away */
 	bool inlined_tag; /* folded: inlined functions end in _[i] */
 	enum mtrace_kind kind; /* folded: this kind only; NONE: all, each below a frame with its name */
+	const struct leaks *judged; /* verdicts on processes[0]; NULL: none */
+	const char *no_verdict;     /* then why there are none, one clause; NULL: not said */
+	uint32_t verdicts;          /* with `judged`: a bit for each enum verdict_kind that is listed; 0: what grew or has a shape */
 	const char *target; /* as the user typed it, for the "next" lines */
 };
 

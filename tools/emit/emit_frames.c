@@ -109,3 +109,34 @@ void emit_text_padded(FILE *out, const char *s, size_t columns)
 	for (size_t n = emit_width(s); n < columns; n++)
 		fputc(' ', out);
 }
+
+/* ---- labels of groups ---- */
+
+void emit_site_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size)
+{
+	uint32_t site = profile_site(process, stack);
+	if (site >= stack->frame_count) {
+		snprintf(out, size, "(no frame of the program's own)");
+		return;
+	}
+	const struct profile_frame *frame = &process->frames[stack->frames[site]];
+	char text[512];
+	emit_frame_text(process, frame, profile_own_name(process, frame), text, sizeof text);
+	snprintf(out, size, "%s  %s", text, emit_module(process, frame));
+}
+
+void emit_module_label(const struct profile_process *process, const struct profile_stack *stack, char *out,
+                         size_t size)
+{
+	uint32_t site = profile_site(process, stack);
+	const char *module = "(no frame of the program's own)";
+	if (site < stack->frame_count)
+		module = emit_module(process, &process->frames[stack->frames[site]]);
+	snprintf(out, size, "%s", module[0] ? module : "(no module)");
+}
+
+void emit_kind_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size)
+{
+	(void)process;
+	snprintf(out, size, "%s", profile_kind_name(stack->kind));
+}

@@ -13,10 +13,13 @@
 #include "emit/emit.h"
 #include "model/profile.h"
 
+struct leaks_row;
+
 struct page {
 	FILE *out;
 	const struct emit_options *options;
 	const struct profile_process *process;
+	const struct leaks *judged; /* of this process; NULL none */
 	uint32_t columns;
 };
 
@@ -48,12 +51,22 @@ void text_trust(const struct page *page);
 void text_outside(const struct page *page);
 void text_kinds(const struct page *page);
 void text_stacks(const struct page *page);
+void text_leaks(const struct page *page); /* page->judged, as a list */
 void text_groups(const struct page *page);
 void text_threads(const struct page *page); /* by name with digits folded */
 
 /* The lines of one stack of page->process below its row, TEXT_INDENT columns in, folded around the user's own frame. */
 enum { TEXT_INDENT = 5 };
 void text_frames(const struct page *page, const struct profile_stack *stack);
+
+/* leaks_text.c: is this row of verdicts listed? How many are, within the limit, and by how much they grew. */
+bool emit_leaks_lists(const struct emit_options *o, const struct leaks_row *row);
+uint32_t emit_leaks_listed(const struct emit_options *o, const struct leaks *leaks, int64_t *change);
+
+/* emit_frames.c: what a stack is counted under when rows are sites, modules, kinds. */
+void emit_site_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size);
+void emit_module_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size);
+void emit_kind_label(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size);
 
 /* Digits become '#', runs of them one: "pool-12-thread-3" is "pool-#-thread-#". */
 void text_fold_digits(char *out, size_t size, const char *name);

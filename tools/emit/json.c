@@ -12,6 +12,8 @@
 #include "die.h"
 #include "emit/emit_text.h"
 #include "emit/events.h"
+#include "emit/verdict_text.h"
+#include "model/leaks.h"
 
 static json_t *must(json_t *j)
 {
@@ -243,42 +245,95 @@ static const char *frame_text(const struct profile_process *p, uint32_t index, c
 	return texts[index] = text;
 }
 
-static void stack(const struct profile_process *p, const struct profile_stack *s, char **texts, FILE *out)
+/* What the verdict says beside its word, and what it was found from. */
+static void judgement(const struct leaks_row *row, FILE *out)
+{
+	fprintf(out, ",\"live_bytes_change\":%" PRId64 ",\"live_blocks_change\":%" PRId64 ",\"oldest_ns\":%" PRIu64
+	        ",\"judged\":", row->change_bytes, row->change_blocks, row->oldest_ns);
+	emit_verdict_json(&row->verdict, out);
+}
+
+static void stack(const struct profile_process *p, const struct profile_stack *s, const struct leaks_row *row, char **texts,
+                  FILE *out)
 {
 	const struct profile_counts *c = &s->counts;
 	fprintf(out, "{\"id\":\"%016" PRIx64 "\",\"kind\":\"%s\",\"live_blocks\":%" PRIu64 ",\"live_bytes\":%" PRIu64, s->id,
 	        profile_kind_name(s->kind), c->live_blocks, c->live_bytes);
 	fprintf(out, ",\"alloc_blocks\":%" PRIu64 ",\"alloc_bytes\":%" PRIu64, c->alloc_blocks, c->alloc_bytes);
 	fprintf(out, ",\"freed_blocks\":%" PRIu64 ",\"freed_bytes\":%" PRIu64, c->freed_blocks, c->freed_bytes);
-	fprintf(out, ",\"verdict\":\"unknown\",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
+	fprintf(out, ",\"verdict\":\"%s\"", row ? verdict_name(row->verdict.kind) : "unknown");
+	if (row)
+		judgement(row, out);
+	fprintf(out, ",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
 	for (uint32_t i = 0; i < s->frame_count; i++)
 		fprintf(out, "%s%s", i ? "," : "", frame_text(p, s->frames[i], texts));
 	fputs("]}", out);
 }
 
-static void stacks(const struct profile_process *p, const struct emit_options *o, FILE *out)
+/* With verdicts: worst first, those that were asked for; of leaks, what is live or was, since the first window. */
+static uint32_t choose_judged(const struct emit_options *o, const struct leaks *l, const struct profile_stack **chosen)
 {
-	char **texts = calloc(p->frame_count + 1, sizeof *texts);
-	const struct profile_stack **chosen = calloc(p->stack_count + 1, sizeof *chosen);
 	uint32_t n = 0;
-	if (!texts || !chosen)
-		die(2, "out of memory");
+	for (size_t i = 0; i < l->count; i++) {
+		const struct leaks_row *row = &l->rows[i];
+		bool is_listed = !o->verdicts || (o->verdicts >> row->verdict.kind & 1);
+		if (is_listed && (!o->leaks || row->counts.live_blocks || row->change_blocks))
+			chosen[n++] = row->stack;
+	}
+	return n;
+}
+
+static uint32_t choose(const struct profile_process *p, const struct emit_options *o, const struct profile_stack **chosen)
+{
+	uint32_t n = 0;
 	for (uint32_t i = 0; i < p->stack_count; i++)
 		if (!o->leaks || p->stacks[i].counts.live_blocks)
 			chosen[n++] = &p->stacks[i];
 	if (o->allocated)
 		qsort(chosen, n, sizeof *chosen, profile_by_allocated);
-	uint32_t shown = o->limit && o->limit < n ? o->limit : n;
-	fprintf(out, ",\n\"stacks_left_out\":%u,\"stacks\":[", n - shown);
+	return n;
+}
+
+/* `judged`: rows are stacks, or NULL. Stacks that are not listed are left out, like those beyond the limit. */
+static void stacks(const struct profile_process *p, const struct emit_options *o, const struct leaks *judged, FILE *out)
+{
+	char **texts = calloc(p->frame_count + 1, sizeof *texts);
+	const struct profile_stack **chosen = calloc(p->stack_count + 1, sizeof *chosen);
+	if (!texts || !chosen)
+		die(2, "out of memory");
+	uint32_t all = choose(p, o, chosen), n = judged && o->leaks ? choose_judged(o, judged, chosen) : all;
+	uint32_t shown = o->limit && o->limit < n ? o->limit : n, left_out = all > shown ? all - shown : n - shown;
+	fprintf(out, ",\n\"stacks_left_out\":%u,\"stacks\":[", left_out);
 	for (uint32_t i = 0; i < shown; i++) {
 		fputs(i ? ",\n" : "\n", out);
-		stack(p, chosen[i], texts, out);
+		uint32_t index = (uint32_t)(chosen[i] - p->stacks);
+		stack(p, chosen[i], judged ? &judged->rows[judged->row_of_stack[index]] : NULL, texts, out);
 	}
 	fputs("]", out);
 	for (uint32_t i = 0; i < p->frame_count; i++)
 		free(texts[i]);
 	free(texts);
 	free(chosen);
+}
+
+/* What all verdicts have in common: see mtrace-verdicts.7. Of stacks with verdict leak alone. */
+static json_t *growth(const struct leaks *l)
+{
+	json_t *o = must(json_object());
+	set_number(o, "windows", l->windows);
+	set_number(o, "observed_ns", l->observed_ns);
+	set(o, "by_steps", json_boolean(l->by_steps));
+	set_number(o, "rss_bytes_begin", l->rss_begin);
+	set_number(o, "rss_bytes_end", l->rss_end);
+	set(o, "live_bytes_change", must(json_integer(l->live_change)));
+	set(o, "tracker_bytes_change", must(json_integer(l->tracker_change)));
+	set(o, "leak_bytes_per_hour", must(json_integer((json_int_t)l->leak_per_hour)));
+	if (l->sight_per_hour >= 0)
+		set(o, "sensitivity_bytes_per_hour", must(json_integer((json_int_t)l->sight_per_hour)));
+	set_number(o, "limit_bytes", l->limit_bytes);
+	if (leaks_time_to_limit(l))
+		set_number(o, "limit_reached_in_ns", leaks_time_to_limit(l));
+	return o;
 }
 
 static const char *mode(const struct profile_process *p)
@@ -293,7 +348,7 @@ static void field(FILE *out, const char *key, json_t *value)
 	dump(value, out);
 }
 
-static void process(const struct profile_process *p, const struct emit_options *o, FILE *out)
+static void process(const struct profile_process *p, const struct emit_options *o, const struct leaks *judged, FILE *out)
 {
 	fprintf(out, "{\"pid\":%u,\"image\":%u", p->pid, p->image);
 	field(out, "exe", string(p->exe));
@@ -314,8 +369,10 @@ static void process(const struct profile_process *p, const struct emit_options *
 	field(out, "threads", threads(p));
 	field(out, "marks", marks(p));
 	field(out, "ring", ring(p));
+	if (judged)
+		field(out, "growth", growth(judged));
 	events(p, o, out);
-	stacks(p, o, out);
+	stacks(p, o, judged, out);
 	fputs("}", out);
 }
 
@@ -324,7 +381,7 @@ int emit_json(const struct profile *p, const struct emit_options *o, FILE *out)
 	fprintf(out, "{\"schema\":1,\"version\":\"%s\",\"processes\":[", MTRACE_VERSION);
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		fputs(i ? ",\n" : "\n", out);
-		process(&p->processes[i], o, out);
+		process(&p->processes[i], o, i == 0 ? o->judged : NULL, out);
 	}
 	fputs("]}\n", out);
 	return ferror(out) ? -EIO : 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "emit/emit_text.h"
+#include "model/leaks.h"
 
 void text_begin(const struct page *page, const char *sgr)
 {
@@ -137,6 +138,14 @@ static bool nothing_is_live(const struct profile_process *p)
 	return true;
 }
 
+static void live_heading(const struct page *page)
+{
+	fprintf(page->out, "\nlive %s, largest first (not a verdict)\n",
+	        page->process->end == PROFILE_RUNNING ? "now" : "at end");
+	if (page->options->no_verdict)
+		fprintf(page->out, "no verdict: %s\n", page->options->no_verdict);
+}
+
 static void section(const struct page *page)
 {
 	title(page);
@@ -149,9 +158,12 @@ static void section(const struct page *page)
 		fprintf(page->out, "\nnothing was recorded\n");
 		return;
 	}
+	if (page->judged && page->options->leaks) {
+		text_leaks(page);
+		return;
+	}
 	if (page->options->leaks)
-		fprintf(page->out, "\nlive %s, largest first (not a verdict)\n",
-		        page->process->end == PROFILE_RUNNING ? "now" : "at end");
+		live_heading(page);
 	else
 		text_kinds(page);
 	if (nothing_is_live(page->process) && !page->options->allocated)
@@ -162,6 +174,16 @@ static void section(const struct page *page)
 		text_groups(page);
 	if (!page->options->leaks)
 		marks(page);
+}
+
+/* A leak: what to compare with after the cure. None: smaller ones take longer. */
+static void next_of_leaks(const struct page *page)
+{
+	const char *t = page->options->target;
+	if (page->judged->leak_per_hour > 0)
+		fprintf(page->out, "mtrace baseline %s               keeps this; `mtrace diff %s` shows what came since\n      ", t, t);
+	else if (!page->judged->by_steps)
+		fprintf(page->out, "mtrace leaks %s --for 15m        a longer look sees smaller leaks\n      ", t);
 }
 
 static void next(const struct page *page)
@@ -176,6 +198,8 @@ static void next(const struct page *page)
 		return;
 	}
 	fputs("next  ", page->out);
+	if (page->judged && page->options->leaks && page->process->end == PROFILE_RUNNING)
+		next_of_leaks(page);
 	if (page->options->by != EMIT_BY_SITE)
 		fprintf(page->out, "mtrace report %s --by site          which function holds how much\n      ", t);
 	else
@@ -190,11 +214,13 @@ int emit_text(const struct profile *p, const struct emit_options *o, FILE *out)
 		page.columns = 60;
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		page.process = &p->processes[i];
+		page.judged = i == 0 ? o->judged : NULL;
 		if (i > 0)
 			fputs("\n", out);
 		section(&page);
 	}
 	page.process = &p->processes[0];
+	page.judged = o->judged;
 	if (p->process_count)
 		next(&page);
 	return ferror(out) ? -EIO : 0;

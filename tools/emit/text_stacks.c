@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "emit/emit_text.h"
+#include "model/leaks.h"
 
 struct line {
 	const struct profile_frame *frame;
@@ -132,7 +133,8 @@ static void print_stack(const struct page *page, const struct profile_stack *sta
 		fprintf(page->out, "%11s in %9s live", live, live_n);
 	else
 		fprintf(page->out, "%11s in %9s allocated", alloc, alloc_n);
-	fprintf(page->out, "   %016" PRIx64 "\n", stack->id);
+	const struct verdict *v = page->judged ? leaks_verdict_of(page->judged, (uint32_t)(stack - page->process->stacks)) : NULL;
+	fprintf(page->out, "   %016" PRIx64 "%s%s\n", stack->id, v ? "  " : "", v ? verdict_name(v->kind) : "");
 	text_frames(page, stack);
 }
 

@@ -84,11 +84,13 @@ static void steps(const struct verdict *v, FILE *out)
 	fputs(shown < v->steps ? " ago (the last five)" : " ago", out);
 }
 
-static void how_much(const struct verdict *v, unsigned indent, FILE *out)
+static void how_much(const struct verdict *v, uint32_t number, unsigned indent, FILE *out)
 {
 	static const char *const titles[VERDICT_KINDS] = {"UNKNOWN", "LEAK", "CACHE", "STARTUP", "GC-LAG", "SPIKE"};
 	char growth[40], window[40], hour[40], low[40], high[40];
-	label(indent, titles[v->kind], out);
+	if (number)
+		fprintf(out, "%*" PRIu32 "  ", (int)indent - 2, number);
+	label(number ? 0 : indent, titles[v->kind], out);
 	if (v->windows < VERDICT_WINDOWS) {
 		fputs("\n", out);
 		return;
@@ -154,9 +156,9 @@ static void sight(const struct verdict *v, unsigned indent, FILE *out)
 	        signed_bytes(least, v->sensitivity) + 1);
 }
 
-void emit_verdict(const struct verdict *v, unsigned indent, FILE *out)
+void emit_verdict(const struct verdict *v, uint32_t number, unsigned indent, FILE *out)
 {
-	how_much(v, indent, out);
+	how_much(v, number, indent, out);
 	reason(v, indent, out);
 	observed(v, indent, out);
 	sight(v, indent, out);

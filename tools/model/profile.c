@@ -206,6 +206,9 @@ static void renumber(struct profile_process *process, const uint32_t *new_index)
 			process->threads[i].stack = new_index[process->threads[i].stack];
 	for (uint32_t i = 0; i < process->change_count; i++)
 		process->changes[i].stack = new_index[process->changes[i].stack];
+	for (uint32_t i = 0; i < process->row_count; i++)
+		if (process->stack_of_row[i] != UINT32_MAX)
+			process->stack_of_row[i] = new_index[process->stack_of_row[i]];
 	for (uint32_t i = 0; i < process->event_count; i++)
 		if (process->events[i].stack != UINT32_MAX)
 			process->events[i].stack = new_index[process->events[i].stack];

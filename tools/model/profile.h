@@ -161,6 +161,8 @@ struct profile_process {
 	uint32_t stack_count;
 	struct profile_live *live;
 	uint32_t live_count;
+	uint32_t *stack_of_row; /* index in stacks by row id of the segment, UINT32_MAX none; NULL in recordings */
+	uint32_t row_count;
 	struct profile_thread *threads;
 	uint32_t thread_count;
 	struct profile_mark *marks;

@@ -25,6 +25,14 @@ int read_target(const char *target, struct profile *profile, struct read_error *
 
 /* read/target.c: the segment of a living process, or a segment file, for reading: a descriptor, or -errno. */
 int read_open_living(const char *target, struct read_error *error);
+/* read/target.c: the segment of a running process, named by its pid or by the segment's own file, opened to be read again
+   and again. -ESRCH, with no text: `target` is none (a recording, a dead process, one that is not traced). */
+struct read_running {
+	int fd;
+	pid_t pid; /* as we see it; 0: it cannot be seen here (another namespace) */
+	char name[64]; /* "segment of process 4127" */
+};
+int read_open_running(const char *target, struct read_running *running, struct read_error *error);
 
 /* read/target.c: where `last` is kept: $XDG_STATE_HOME/mtrace/last or ~/.local/state/mtrace/last, a symbolic link to the
    recording, made by `mtrace run`. 0, or -ENOENT when there is no home. */
@@ -69,6 +77,30 @@ int read_segment_news(struct read_news *news, struct profile *profile);
 /* One process more that has only who it is and how it ended, if it did. 0 or -errno. */
 int read_segment_who(int fd, struct profile *profile);
 
+/* read/segment_instant.c: what every row of a segment counts at one instant, for those who come again and again: the
+   tables of stacks and of counts, not that of live blocks, so that it costs what the stacks cost, however many blocks
+   are live. With `walk` it goes through the live blocks as well, once. */
+struct read_row {
+	uint64_t live_blocks, live_bytes, alloc_blocks, freed_blocks;
+	uint64_t tabled_blocks; /* with `walk`: live by the table of live blocks … */
+	uint64_t old_blocks;    /* … and of these, those born before born_before_ns */
+};
+struct read_instant {
+	bool walk;
+	uint64_t born_before_ns; /* since the segment was made, like all times here */
+	struct read_row *rows;   /* by row id; until the next instant is read, or read_instant_free */
+	size_t row_count;
+	uint64_t time_ns;
+	uint64_t cost_ns;        /* that reading took */
+	uint64_t committed_bytes;
+	bool alive;
+	unsigned char *kinds; /* by row id, kept from one instant to the next: a row's kind never changes */
+	size_t kind_count;    /* so many of them are known */
+};
+int read_instant(int fd, struct read_instant *instant);
+bool read_is_running(int fd); /* does the process of that segment live? */
+void read_instant_free(struct read_instant *instant);
+
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
 struct read_found {
@@ -94,5 +126,13 @@ int read_outside(pid_t pid, struct profile *profile, struct read_error *error);
 
 /* The same ledger for a live traced process: fills ledger, ledger_count and rss_bytes of `process`. `pid` is its pid here. */
 int read_outside_ledger(pid_t pid, struct profile *profile, struct profile_process *process, struct read_error *error);
+
+/* read/memory.c: resident memory of a process, 0 unknown; and the memory limit that it runs under, the lowest of its
+   cgroups', 0 none that can be read. `who`: a pid, or "self". */
+uint64_t read_resident(pid_t pid);
+uint64_t read_memory_limit(const char *who);
+
+/* The number at the begin of a small file; false: there is none. */
+bool read_number_file(const char *path, uint64_t *value);
 
 #endif

@@ -23,7 +23,7 @@ static int refuse(struct read_error *error, int code, const char *path, const ch
 	return code;
 }
 
-static bool is_locked(int fd)
+bool segment_is_locked(int fd)
 {
 	if (flock(fd, LOCK_SH | LOCK_NB) != 0)
 		return errno == EWOULDBLOCK;
@@ -114,7 +114,7 @@ static int copy_ready_head(struct segment *s)
 
 int read_segment_fd(int fd, const char *path, struct profile *profile, bool *alive, struct read_error *error)
 {
-	struct segment s = {.fd = fd, .path = path, .profile = profile, .alive = is_locked(fd)};
+	struct segment s = {.fd = fd, .path = path, .profile = profile, .alive = segment_is_locked(fd)};
 	int code = copy_ready_head(&s);
 	if (code == -ENODATA)
 		return refuse(error, code, path, "cut short: not even the header of a segment is whole");

@@ -127,6 +127,8 @@ const char *segment_string(struct segment *s, uint32_t offset);
 bool segment_is_readable(const struct segment *s);
 /* Opens s->path and copies its head, for those who read parts only. 0, or -errno and nothing open. */
 int segment_open_part(struct segment *s);
+bool segment_is_readable(const struct segment *s); /* by its head: ours, whole, and of a version that we know */
+bool segment_is_locked(int fd);                    /* segment.c: its process is alive */
 
 /* segment_facts.c: who the process is, how it ended, counters, modules, threads, marks. */
 void segment_read_facts(struct segment *s);

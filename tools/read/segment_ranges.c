@@ -150,7 +150,7 @@ static uint64_t load_copy(struct map *m)
 		s->skipped++;
 		count = there;
 	}
-	const struct mtrace_range *ranges = (const void *)(r->bytes + offset);
+	const struct mtrace_range *ranges = there ? (const void *)(r->bytes + offset) : NULL;
 	uint64_t end = 0;
 	for (uint64_t i = 0; i < count; i++) {
 		const struct mtrace_range *range = &ranges[i];

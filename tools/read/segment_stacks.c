@@ -231,9 +231,13 @@ void segment_read_stacks(struct segment *s)
 	add_threads(s);
 	s->stack_of_row = profile_alloc(s->profile, rows, sizeof *s->stack_of_row);
 	s->process->stacks = profile_alloc(s->profile, rows, sizeof *s->process->stacks);
+	if (rows > 0)
+		s->stack_of_row[0] = UINT32_MAX; /* not in use */
 	for (uint64_t id = 1; id < rows; id++)
 		read_row(&p, (uint32_t)id);
 	renumber(s);
+	s->process->stack_of_row = s->stack_of_row;
+	s->process->row_count = (uint32_t)rows;
 	compare(&p);
 	note_no_malloc(s->process);
 }

@@ -331,6 +331,43 @@ int read_open_living(const char *target, struct read_error *error)
 	return fd >= 0 ? fd : say(error, -ENOENT, target, "is not traced; `mtrace doctor` says how it can be");
 }
 
+/* ---- running ones ---- */
+
+/* The pid in the segment is that of the writer's namespace: ours only if the start time agrees. */
+static pid_t pid_here(const struct read_found *found)
+{
+	return found->pid && start_time(found->pid) == found->start_time ? (pid_t)found->pid : 0;
+}
+
+int read_open_running(const char *target, struct read_running *running, struct read_error *error)
+{
+	struct identity id;
+	struct read_found found = {0};
+	struct stat st;
+	error->text[0] = '\0';
+	*running = (struct read_running){.fd = -1};
+	if (is_number(target)) {
+		if (strlen(target) > 7 || !identify((uint32_t)strtoul(target, NULL, 10), &id))
+			return -ESRCH;
+		running->fd = open_living(&id);
+		running->pid = (pid_t)id.pid;
+	} else {
+		running->fd = open(target, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	}
+	bool good = running->fd >= 0 && fstat(running->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	            find_describe(running->fd, &found) == 0 && found.alive;
+	if (!good) {
+		if (running->fd >= 0)
+			close(running->fd);
+		running->fd = -1;
+		return -ESRCH;
+	}
+	if (!running->pid)
+		running->pid = pid_here(&found);
+	snprintf(running->name, sizeof running->name, "segment of process %u", running->pid ? (unsigned)running->pid : found.pid);
+	return 0;
+}
+
 int read_target(const char *target, struct profile *profile, struct read_error *error)
 {
 	error->text[0] = '\0';

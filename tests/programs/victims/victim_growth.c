@@ -1,13 +1,15 @@
 /*
  * victim_growth: holds memory as programs do, window by window: `victim_growth KIND SEED`. Each byte of stdin is a window;
- * it answers each with a '.' on stdout when all of the window is done. test_tools_growth reads its segment in between and
- * has it judged. Kinds: leak slow steps cache lru pool lazy init spike. All blocks come from one place.
+ * it makes the mark "window" and answers with a '.' on stdout when all of the window is done. test_tools_growth and leaks.py
+ * have it judged. Kinds: leak slow steps cache lru pool lazy init spike. All blocks come from one place.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "mtrace.h"
 
 enum { MOST = 200000 };
 
@@ -90,6 +92,7 @@ int main(int argc, char **argv)
 	for (int w = 0; read(0, &byte, 1) == 1; w++) {
 		kinds[kind].window(w);
 		traffic();
+		mtrace_mark("window");
 		if (write(1, ".", 1) != 1)
 			return 3;
 	}

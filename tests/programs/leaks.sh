@@ -1,0 +1,117 @@
+#!/bin/bash
+# leaks: programs that hold memory in nine ways, judged by `mtrace leaks` while they run, LEAKS_TIMES times each (2; 20 in
+# `make soak`), every time right. Then the other ways to windows (marks, time, recordings), what ends them, and what is
+# said when there are none.
+. "$(dirname "$0")/../lib/suite.sh"
+times=${LEAKS_TIMES:-2}
+# look OPTIONS OF leaks.py… -- KIND SEED OPTIONS OF mtrace…
+look() {
+	local options=()
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	local kind=$2 seed=$3
+	shift 3
+	clear_segments
+	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments" bounded 120 "$tests/programs/leaks.py" "${options[@]}" "$mtrace" \
+		"$victims/victim_growth" "$kind" "$seed" -- "$@" >"$work/out" 2>"$work/err"
+}
+# The verdicts of the stacks of the kind, or of the blocks that come and go beside it (traffic).
+verdicts_of() {
+	jq -r --argjson traffic "$([ "$1" = traffic ] && echo true || echo false)" '[.processes[0].stacks[] |
+		select([.frames[].function] | index("hold") and (any(. == "traffic") == $traffic)) | .verdict] | unique | join(" ")' "$work/out"
+}
+
+# ---- nine kinds ----
+# right KIND WANTED: among its stacks one has that verdict; none is called a leak that is not one, nor is the traffic
+right() {
+	local kind=$1 wanted=$2 seed got
+	: >"$work/said"
+	for seed in $(seq "$times"); do
+		look "${@:3}" -- "$kind" "$seed" --json || echo "seed $seed: status $?: $(tail -1 "$work/err")" >>"$work/said"
+		"$tests/programs/schema.py" --live --processes 1 --end running "$work/out" | sed "s/^/seed $seed: /" >>"$work/said"
+		got=$(verdicts_of "$kind")
+		[[ " $got " =~ \ ($wanted)\  ]] || echo "seed $seed: $got" >>"$work/said"
+		[ "$wanted" = leak ] || [[ ! " $got " =~ " leak " ]] || echo "seed $seed: a false alarm" >>"$work/said"
+		[[ ! " $(verdicts_of traffic) " =~ " leak " ]] || echo "seed $seed: the traffic is called a leak" >>"$work/said"
+	done
+	verdict "$kind is $wanted, $times of $times" "$work/said"
+}
+right leak leak
+right slow leak
+right steps leak
+right cache cache
+right lru cache --pause 0.02
+right pool 'startup|cache|unknown'
+right lazy gc-lag
+right init startup
+right spike spike
+
+# ---- what is said ----
+look -- leak 1 -n 2 --limit 4g
+expect "status" 0 $?
+for words in '^  RSS  *[+-].* (.*%) in the 1 stack below,\|^  RSS  *[+-].* in the 1 stack below,' \
+	'^  limit  *4.00 GiB (--limit): reached in .*, at the leaks. rate of' \
+	'^  observed .* in 160 windows, each a step of its work' '^  sight  *a steady leak of .* per hour or more' \
+	'^  verdicts  1 leak' '^  1  LEAK  *+.* per window (.* to .*), +.* per hour' '^     why  *rises all along' \
+	'never freed: \([0-9 ]*\) of \1$' '^     live  *.* in .* malloc blocks, oldest ' 'hold  *victim_growth.c:.*<- your code' \
+	'^next  mtrace baseline [0-9]* '; do
+	grep -q -- "$words" "$work/out" && pass "says: $words" || fail "says: $words" "$(sed -n '10,24p' "$work/out" | head -c 900)"
+done
+look -- leak 1 --by site --verdict leak
+expect "by site" "0 1" "$? $(grep -c '^     where    hold  victim_growth$' "$work/out")"
+look -- init 1
+expect "what grew once is listed" 1 "$(grep -c '^  1  STARTUP  +[1-9]' "$work/out")"
+look -- cache 1 --verdict leak
+expect "nothing with that verdict: status 1" "1 1" "$? $(grep -c 'no stack has such a verdict' "$work/out")"
+expect "its 3 MiB are elsewhere, the first line says" 1 "$(awk -v RS= 'NR == 2' "$work/out" | head -1 | grep -c '^  the answer is not in this list: it holds 0 %')"
+look -- leak 1 --verdict cache
+expect "172 KiB are nobody's answer" "1 0" "$? $(grep -c 'the answer is not' "$work/out")"
+look --windows 5 -- leak 1 --json
+expect "five windows are too few" "unknown too-few 5" "$(jq -r '.processes[0].stacks[0] | "\(.verdict) \(.judged.why) \(.judged.windows)"' "$work/out")"
+
+# ---- other windows ----
+look --on mark --windows 60 --pause 0.02 -- leak 1 --json
+expect "at marks" "0 leak true" "$? $(verdicts_of leak) $(jq '.processes[0].growth | .by_steps and .windows >= 8' "$work/out")"
+look --on time --pause 0.01 -- leak 1 --json --for 4s
+expect "by time" "0 leak false 40" "$? $(verdicts_of leak) $(jq -r '.processes[0].growth | "\(.by_steps) \(.windows)"' "$work/out")"
+mkdir -p "$work/files"
+look --on file --windows 40 --directory "$work/files" -- leak 1 --json
+expect "between recordings" "0 leak 39" "$? $(verdicts_of leak) $(jq '.processes[0].growth.windows' "$work/out")"
+"$tests/programs/schema.py" --live "$work/out" >"$work/said"
+verdict "and their document is right" "$work/said"
+cp "$work/out" "$work/whole.json"
+"$mtrace" leaks --json "$work/files/0.mtr" "$work/files/39.mtr" "$work/files/0.mtr" >"$work/out" 2>"$work/err"
+expect "two of them, one twice: a difference, no verdict" "unknown 1 $(jq -c '.processes[0].growth.live_bytes_change' "$work/whole.json")" \
+	"$(verdicts_of leak) $(jq -r '.processes[0].growth | "\(.windows) \(.live_bytes_change)"' "$work/out")"
+
+# ---- ends ----
+look --on time --pause 0.01 --windows 400 --interrupt -- leak 1 --json --for 100s
+expect "interrupted: what was seen counts" "0 running" "$? $(jq -r '.processes[0].end.reason' "$work/out")"
+look --on time --pause 0.01 --windows 400 --kill -- leak 1 --json --for 100s
+expect "killed meanwhile: judged until then" "0 killed true" "$? $(jq -r '.processes[0] | "\(.end.reason) \(.growth.windows > 0)"' "$work/out")"
+look --windows 80 --kill -- leak 1 --json
+expect "killed meanwhile, in steps" "0 killed leak" "$? $(jq -r '.processes[0].end.reason' "$work/out") $(verdicts_of leak)"
+segment=$(find "$segments" -name 'mtrace.*' | head -1)
+
+# ---- none ----
+"$mtrace" leaks "$segment" >"$work/out" 2>"$work/err"
+expect "of a dead one: what is live, and why no more" "0 1 1" \
+	"$? $(grep -c '^live at end, largest first (not a verdict)$' "$work/out") $(grep -c '^no verdict: it has ended' "$work/out")"
+"$mtrace" leaks --verdict leak "$segment" >"$work/out" 2>"$work/err"
+expect "a verdict was asked for, and there is none" 1 $?
+traced "$work/other.mtr" "$victims/victim_growth" leak 1 </dev/null 2>"$work/err"
+"$mtrace" leaks "$work/files/0.mtr" "$work/other.mtr" >"$work/out" 2>"$work/err"
+expect "of two programs: refused" "2 1" "$? $(grep -c 'is not of the same process' "$work/err")"
+refused() {
+	"$mtrace" leaks "$@" >"$work/out" 2>"$work/err"
+	[ $? = 2 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] && pass "refused: $*" || fail "refused: $*" "$(head -c 200 "$work/err")"
+}
+refused --for soon $$
+refused --for -1s $$
+refused --limit much $$
+refused --verdict leek $$
+refused --verdict leak, $$
+refused --on-line --on-mark x $$
+suite_end
