@@ -41,6 +41,8 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_TALLIES] = {sizeof(struct mtrace_tally), 25, 0, MTRACE_FIRST_TALLY},
 	[MTRACE_REGION_FOLDS] = {sizeof(struct mtrace_fold), 0, MTRACE_FOLDS_MAX * sizeof(struct mtrace_fold), 0},
 	[MTRACE_REGION_RANGES_OTHER] = {sizeof(struct mtrace_range), 0, MTRACE_RANGES_MAX * sizeof(struct mtrace_range), 0},
+	[MTRACE_REGION_METHODS] = {sizeof(struct mtrace_method), 3, 0, 1},
+	[MTRACE_REGION_METHOD_NAMES] = {1, 12, 0, 1},
 };
 
 enum { STEP_LEAST = 16 << 10, STEP_MOST = 4 << 20 };

@@ -5,6 +5,7 @@
 
 #include "counts.h"
 #include "marks.h"
+#include "mixed.h"
 #include "modules.h"
 #include "options.h"
 #include "regions.h"
@@ -89,7 +90,7 @@ bool tracker_init(void)
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
 		walk_by = WALK_LIBUNWIND;
-	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init();
+	return stacks_init() && live_init() && counts_init() && regions_init() && slots_init() && unwind_init() && mixed_init();
 }
 
 /* ---- in and out -------------------------------------------------------------------------------------- */
@@ -257,10 +258,13 @@ static __attribute__((cold, noinline)) uint32_t full_row(enum mtrace_kind kind)
 
 static __attribute__((cold)) void count_truncated(enum unwind_end end)
 {
+	if (end == UNWIND_VIRTUAL) /* all that is the thread's own is there */
+		return;
 	segment_count(MTRACE_COUNTER_truncated_stacks);
 	switch (end) {
 	case UNWIND_TOO_DEEP: segment_count(MTRACE_COUNTER_stacks_too_deep); break;
 	case UNWIND_NO_RULES: segment_count(MTRACE_COUNTER_stacks_no_rules); break;
+	case UNWIND_LOST: segment_count(MTRACE_COUNTER_stacks_lost_in_java); break;
 	case UNWIND_BAD_RULES: segment_count(MTRACE_COUNTER_stacks_bad_rules); break;
 	default: segment_count(MTRACE_COUNTER_stacks_unreadable); break;
 	}
@@ -335,9 +339,12 @@ static inline __attribute__((always_inline)) uint32_t capture_with(const struct 
 								   struct unwind_frame *frames, size_t keep)
 {
 	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
+	struct unwind_start last = *at;
 	enum unwind_end end = UNWIND_WHOLE;
-	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk(at, &bounds, frames, keep, &end)
+	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk_on(&last, &bounds, frames, keep, &end)
 						     : walk_with_libunwind(at, &bounds, frames, keep, &end);
+	if (unlikely(end == UNWIND_NO_RULES) && walk_by <= WALK_RULES && mixed_goes_on(last.pc))
+		count = mixed_walk(&last, &bounds, frames, count, keep, &end);
 	return row_of(kind, frames, count, end);
 }
 
@@ -429,6 +436,28 @@ static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *
 	return capture_plainly(e, kind, at);
 }
 
+/* The memo has the native frames as far as rules go. What comes of the whole stack is not remembered: its other part is
+   not compared. */
+static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *self, enum mtrace_kind kind)
+{
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct memo *m = &self->work->memo;
+	const struct memo_frame *last = &m->frames[0];
+	struct unwind_start at = {memo_pc(last), last->sp, last->fp};
+	enum unwind_end end = UNWIND_TOO_DEEP;
+	size_t count = 0;
+	for (uint32_t i = m->count; i-- > 0 && count < options.depth; count++) {
+		struct memo_frame *f = &m->frames[i];
+		if (unlikely(!f->tag) && i > 0)
+			f->tag = resolve_frame(memo_pc(f), f->flags & MEMO_EXACT);
+		m->plain[count] = (struct unwind_frame){memo_pc(f), f->tag, f->flags & MEMO_EXACT};
+	}
+	if (likely(m->count <= options.depth))
+		count = mixed_walk(&at, &bounds, m->plain, count, options.depth, &end);
+	self->work->kind = MTRACE_KIND_NONE;
+	return row_of(kind, m->plain, count, end);
+}
+
 /* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
 static inline uint64_t stamp_of(const struct workspace *work)
 {
@@ -447,6 +476,8 @@ static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *s
 		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
 	if (unlikely(work->memo.count > work->deepest))
 		note_deepest(work, work->memo.count);
+	if (unlikely(work->memo.end == UNWIND_NO_RULES) && mixed_goes_on(memo_pc(&work->memo.frames[0])))
+		return capture_mixed(self, kind);
 	if (kept != work->count || kept != work->memo.count || work->kind != kind)
 		row_of_memo(work, kind, kept);
 	if (likely(work->kind == kind))
