@@ -61,6 +61,8 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_TALLIES: return sizeof(struct mtrace_tally);
 	case MTRACE_REGION_FOLDS: return sizeof(struct mtrace_fold);
 	case MTRACE_REGION_RANGES_OTHER: return 1;
+	case MTRACE_REGION_METHODS: return sizeof(struct mtrace_method);
+	case MTRACE_REGION_METHOD_NAMES: return 1;
 	default: return 0;
 	}
 }
