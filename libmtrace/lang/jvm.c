@@ -113,10 +113,10 @@ static bool leave_interpreted(struct step *s, struct jvm_frame *frame)
 	*frame = (struct jvm_frame){.code = fp_slot(fp, SLOT_METHOD), .bcp = fp_slot(fp, SLOT_BCP)};
 	frame->key[0] = frame->code;
 	frame->key[1] = frame->bcp;
-	uintptr_t sp = fp_slot(fp, jvm_layout.sender_sp_slot);
-	if (sp < fp + 2 * WORD || sp > s->high || sp % WORD)
-		return false;
-	return go_to(s, jvm_word(fp + WORD), sp, jvm_word(fp));
+	/* who is interpreted is found by its rbp; and its sp is not exact after a call through a method handle, which drops
+	   an argument */
+	uintptr_t pc = jvm_word(fp + WORD), sp = is_interpreter(pc) ? fp + 2 * WORD : fp_slot(fp, jvm_layout.sender_sp_slot);
+	return sp >= fp + 2 * WORD && go_to(s, pc, sp, jvm_word(fp));
 }
 
 /* The return address of code that is being deoptimised leads to its handler: the real one is kept in its frame. */
