@@ -32,6 +32,8 @@ const char *emit_program(const struct profile_process *process)
 const char *emit_module(const struct profile_process *process, const struct profile_frame *frame)
 {
 	const char *path = emit_module_path(process, frame);
+	if (frame->kind == MTRACE_FRAME_JAVA)
+		return "Java";
 	if (path[0] != '\0' && strcmp(path, process->exe) == 0)
 		return emit_program(process);
 	return emit_basename(path);

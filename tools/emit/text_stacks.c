@@ -28,8 +28,6 @@ static void where(const struct page *page, const struct line *l, char *out, size
 		out[0] = '\0';
 	else if (name && name->file && name->line)
 		snprintf(out, size, "%s:%u", emit_basename(name->file), name->line);
-	else if (l->frame->kind == MTRACE_FRAME_JAVA)
-		snprintf(out, size, "Java");
 	else
 		snprintf(out, size, "%s", emit_module(page->process, l->frame));
 }
