@@ -4,7 +4,7 @@ import java.util.List;
 
 /**
  * Leaks of known truth for tests/programs/java.sh: each place below leaks as many blocks as the first argument says.
- * A line "= NAME: METHOD@MARK …" says by which of our frames, innermost first; MARK is on the frame's line.
+ * A line "= NAME: METHOD@MARK ..." says by which of our frames, innermost first; MARK is on the frame's line.
  */
 public final class Leaks {
 	/** Leaks one block. */

@@ -31,7 +31,8 @@ for stack in json.load(open(report, encoding="utf-8"))["processes"][0]["stacks"]
     if "[lost in Java code]" in functions:
         print(f"{stack['alloc_blocks']} blocks lost behind {functions[-2:][0]}")
     chain = tuple((f["function"], f["line"]) for f in frames if re.match(r"Leaks(?!\$\$Lambda)", f["function"]))
-    is_direct = any(f.startswith("Unsafe_AllocateMemory0") for f in functions if f) and "Leaks.direct" in functions
+    is_direct = "jdk.internal.misc.Unsafe.allocateMemory0" in functions and "Leaks.direct" in functions \
+        and stack["live_bytes"] == 1000 * stack["live_blocks"]
     if stack["kind"] != "malloc" or not (functions[0] == "Java_Leaks_leak" or is_direct):
         continue
     if any(f["language"] == "java" and f["line"] and f["file"] != "Leaks.java" for f in frames if f["function"].startswith("Leaks")):
