@@ -89,8 +89,8 @@ int profile_by_allocated(const void *a, const void *b)
 /* ---- ids ---------------------------------------------------------------------------------------------
  *
  * A stack's id is a hash of its kind and of (build-id or path, offset) of every frame, or a Java frame's method and
- * place in it: equal code gives equal ids in two runs, wherever it was loaded. Frames without a module have only their address, so ids of stacks through
- * JIT code hold within one run.
+ * place in it: equal code gives equal ids in two runs, wherever it was loaded. Frames without a module have only their
+ * address, so ids of stacks through other JIT code hold within one run.
  */
 
 static uint64_t mix(uint64_t h, uint64_t v)
