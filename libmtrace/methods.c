@@ -11,13 +11,13 @@
 #include "hash.h"
 #include "segment.h"
 
-enum { STRINGS_MOST = 1 << 17, PROBES_MOST = 64 };
+enum { PROBES_MOST = 64 };
 
 struct table {
 	_Atomic uint32_t *_Atomic entries; /* 0: empty */
 	uint32_t size;                     /* a power of two */
 };
-static struct table strings = {.size = STRINGS_MOST}, methods = {.size = METHODS_MOST};
+static struct table strings = {.size = METHODS_STRINGS_MOST}, methods = {.size = METHODS_MOST};
 
 static bool map_table(struct table *t)
 {

@@ -14,7 +14,8 @@
 
 #include "lang/jvm.h"
 
-enum { METHODS_MOST = 1 << 17 };
+enum { METHODS_MOST = 1 << 17, METHODS_STRINGS_MOST = 1 << 17 };
+#define METHODS_BYTES ((METHODS_MOST + METHODS_STRINGS_MOST) * sizeof(uint32_t))
 
 bool methods_init(void);
 

@@ -16,6 +16,7 @@ bool mixed_init(void)
 
 struct mixed {
 	struct unwind_start *at;
+	struct mixed_near *near;
 	const struct unwind_bounds *bounds;
 	uintptr_t from; /* where the walk left native code first: what is further out is in use */
 	struct unwind_frame *frames;
@@ -76,7 +77,28 @@ static __attribute__((noinline)) bool put_new(struct mixed *x, const struct jvm_
 	return count != 0;
 }
 
-static bool put_java(struct mixed *x, const struct jvm_frame *frame, uint32_t *bottom)
+static uint32_t near_place(uintptr_t pc)
+{
+	return (uint32_t)((pc * 0x9e3779b97f4a7c15u) >> 56) % MIXED_NEAR;
+}
+
+/* A thread that is cancelled half way leaves an entry without a pc. */
+static void remember(struct mixed_near *near, uintptr_t pc, const struct jvm_frame *frame, const struct known_frame *known)
+{
+	uint32_t place = near_place(pc);
+	near->entry[place].step.pc = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (known->bottom || known->count > MIXED_NEAR_IDS || !jvm_remember(&near->entry[place].step, pc, frame))
+		return;
+	near->entry[place].count = known->count;
+	for (uint32_t i = 0; i < known->count; i++)
+		near->entry[place].ids[i] = known->ids[i];
+	atomic_signal_fence(memory_order_seq_cst);
+	near->entry[place].step.pc = pc;
+}
+
+/* `pc`: where the walk was before the step that gave `frame`. */
+static bool put_java(struct mixed *x, uintptr_t pc, const struct jvm_frame *frame, uint32_t *bottom)
 {
 	struct known_frame known;
 	*bottom = 0;
@@ -84,6 +106,23 @@ static bool put_java(struct mixed *x, const struct jvm_frame *frame, uint32_t *b
 		return put_new(x, frame, bottom);
 	put(x, known.ids, known.count);
 	*bottom = known.bottom;
+	if (x->near)
+		remember(x->near, pc, frame, &known);
+	return true;
+}
+
+/* Steps over compiled frames that this thread remembers. false: one cannot be left. */
+static bool walk_near(struct mixed *x)
+{
+	while (x->near && x->count < x->keep) {
+		uint32_t place = near_place(x->at->pc);
+		if (x->near->entry[place].step.pc != x->at->pc)
+			break;
+		enum jvm_step step = jvm_step_again(&x->near->entry[place].step, x->at, x->from, x->bounds);
+		if (step != JVM_JAVA)
+			return step != JVM_LOST;
+		put(x, x->near->entry[place].ids, x->near->entry[place].count);
+	}
 	return true;
 }
 
@@ -93,9 +132,15 @@ static bool walk_java(struct mixed *x, enum unwind_end *end)
 	struct jvm_frame frame;
 	uint32_t bottom = 0;
 	while (jvm_has_code(x->at->pc)) {
+		*end = UNWIND_LOST;
+		if (!walk_near(x))
+			return false;
+		if (!jvm_has_code(x->at->pc))
+			break;
+		uintptr_t pc = x->at->pc;
 		enum jvm_step step = x->count < x->keep ? jvm_step(x->at, x->from, x->bounds, &frame) : JVM_LOST;
 		*end = x->count < x->keep ? UNWIND_LOST : UNWIND_TOO_DEEP;
-		if (step == JVM_LOST || (step == JVM_JAVA && !put_java(x, &frame, &bottom)))
+		if (step == JVM_LOST || (step == JVM_JAVA && !put_java(x, pc, &frame, &bottom)))
 			return false;
 		*end = UNWIND_VIRTUAL;
 		if (step == JVM_BOTTOM || bottom)
@@ -112,8 +157,10 @@ static __attribute__((cold, noinline)) bool find_jvm(const struct unwind_frame *
 	if (left)
 		atomic_compare_exchange_strong_explicit(&mixed_looks, &left, left - 1, memory_order_relaxed, memory_order_relaxed);
 	for (size_t i = 0; i < count; i++)
-		if (frames[i].pc && jvm_find(frames[i].pc))
+		if (frames[i].pc && jvm_find(frames[i].pc)) {
+			segment_add_private(KNOWN_BYTES + METHODS_BYTES); /* at most */
 			return true;
+		}
 	return false;
 }
 
@@ -132,10 +179,10 @@ static bool walk_native(struct mixed *x, enum unwind_end *end)
 	return true;
 }
 
-size_t mixed_walk(struct unwind_start *at, const struct unwind_bounds *bounds, struct unwind_frame *frames, size_t count,
-		  size_t keep, enum unwind_end *end)
+size_t mixed_walk(struct unwind_start *at, const struct unwind_bounds *bounds, struct mixed_near *near,
+		  struct unwind_frame *frames, size_t count, size_t keep, enum unwind_end *end)
 {
-	struct mixed x = {at, bounds, at->sp, frames, count ? count - 1 : 0, keep};
+	struct mixed x = {at, near, bounds, at->sp, frames, count ? count - 1 : 0, keep};
 	*end = UNWIND_NO_RULES;
 	if (!atomic_load_explicit(&jvm_code, memory_order_acquire) && !find_jvm(frames, count))
 		return count;

@@ -176,3 +176,23 @@ enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unw
 		return leave_stub(&s, &blob);
 	return leave_compiled(&s, &blob, frame) ? JVM_JAVA : JVM_LOST;
 }
+
+bool jvm_remember(struct jvm_shortcut *shortcut, uintptr_t pc, const struct jvm_frame *frame)
+{
+	if (frame->pc != pc) /* interpreted, or deoptimised */
+		return false;
+	shortcut->code = frame->code;
+	shortcut->id = (uint32_t)frame->key[1];
+	shortcut->frame_words = jvm_int(frame->code + (uintptr_t)jvm_layout.blob_frame_words);
+	return true;
+}
+
+enum jvm_step jvm_step_again(const struct jvm_shortcut *shortcut, struct unwind_start *at, uintptr_t from,
+			     const struct unwind_bounds *bounds)
+{
+	struct step s = {at, from, bounds->high & ~(uintptr_t)(WORD - 1)};
+	if (!jvm_blob_is_method(shortcut->code) ||
+	    (uint32_t)jvm_int(shortcut->code + (uintptr_t)jvm_layout.compiled_id) != shortcut->id || from < bounds->low)
+		return JVM_OTHER;
+	return leave_by_size(&s, shortcut->frame_words) ? JVM_JAVA : JVM_LOST;
+}

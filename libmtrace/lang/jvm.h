@@ -57,6 +57,22 @@ struct jvm_frame {
 /* One step outwards from *at, whose pc is the JVM's code. `from`: the sp where the walk came in. */
 enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds, struct jvm_frame *frame);
 
+/* A step out of compiled code that was taken before, by a thread for itself: its code is told by its place, its kind and
+   its compile id, so the same words there mean the same code, and the same step. */
+struct jvm_shortcut {
+	uintptr_t pc; /* 0: none */
+	uintptr_t code;
+	uint32_t id;
+	int32_t frame_words;
+};
+
+/* Of a step that jvm_step has just taken from `pc`; false: it depends on more than the pc. */
+bool jvm_remember(struct jvm_shortcut *shortcut, uintptr_t pc, const struct jvm_frame *frame);
+
+/* As jvm_step from shortcut->pc, which *at is at. JVM_OTHER: it does not hold any more, nothing was done. */
+enum jvm_step jvm_step_again(const struct jvm_shortcut *shortcut, struct unwind_start *at, uintptr_t from,
+			     const struct unwind_bounds *bounds);
+
 /* ---- names: for a frame that is new --------------------------------------------------------------------------- */
 
 #define JVM_NO_BCI 0xffffu

@@ -12,8 +12,7 @@ struct entry {
 	_Atomic uint64_t version; /* 0: never written */
 	_Atomic uint64_t words[WORDS]; /* a struct known_frame */
 };
-_Static_assert(sizeof(struct entry) == 128, "two cache lines");
-#define KNOWN_BYTES (KNOWN_ENTRIES * sizeof(struct entry))
+_Static_assert(sizeof(struct entry) * KNOWN_ENTRIES == KNOWN_BYTES, "two cache lines each");
 
 static struct entry *_Atomic entries;
 

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 enum { KNOWN_IDS = 22, KNOWN_ENTRIES = 1 << 14 };
+#define KNOWN_BYTES (KNOWN_ENTRIES * (uint64_t)128)
 
 struct known_frame {
 	uint64_t key[2];
