@@ -243,7 +243,7 @@ END_TEST
 START_TEST(java_frames_without_a_method_stand_without_names)
 {
 	uint32_t unknown = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(0, 7, 42)));
-	uint32_t damaged = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(99999, 7, 42)));
+	uint32_t damaged = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(99999, 7, 43)));
 	fake_malloc(f, fake_row(f, unknown), 0x7f0000001000, 8, 0);
 	fake_malloc(f, fake_row(f, damaged), 0x7f0000002000, 8, 0);
 	struct profile_process *q = read_it();
