@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lang/known.h"
+#include "run.h"
 
 static void setup(void)
 {
@@ -126,9 +127,5 @@ int main(void)
 	tcase_add_test(c, a_forked_child_knows_nothing);
 	tcase_add_test(c, readers_never_see_half_of_a_write);
 	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(s);
 }

@@ -138,5 +138,5 @@ int main(void)
 	tcase_set_timeout(small, 60);
 	tcase_add_test(small, full_gives_no_id_and_keeps_the_old_ones);
 	suite_add_tcase(suite, small);
-	return room_run(suite);
+	return run_suite(suite);
 }
