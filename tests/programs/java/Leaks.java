@@ -42,43 +42,56 @@ public final class Leaks {
 		through(i); /*@8*/
 	}
 
-	private static void back(int i) throws Exception {
+	private static void back(int i) {
 		if (i < 0)
 			shrink(-i); /*@15*/
-		else
+		else if (i > 0)
 			leak(); /*@7*/
 	}
 
 	//= virtual: leak Round.draw@10 draw@11 main@12
 	private abstract static class Shape {
-		abstract void draw(int i);
+		abstract void draw();
+
+		abstract void outline(int i);
 	}
 
 	private static final class Round extends Shape {
 		@Override
-		void draw(int i) {
-			if (i < 0)
-				through(i); /*@13*/
-			else
-				leak(); /*@10*/
+		void draw() {
+			leak(); /*@10*/
+		}
+
+		@Override
+		void outline(int i) {
+			through(i); /*@13*/
 		}
 	}
 
-	/** What compiled code believed that there is not: loading it deoptimises draw, which has a frame. */
+	/** What compiled code believed that there is not: loading it deoptimises outline, which has a frame then. */
 	private static final class Square extends Shape {
 		@Override
-		void draw(int i) {
+		void draw() {
+			last--;
+		}
+
+		@Override
+		void outline(int i) {
 			last = i;
 		}
 	}
 
-	private static void draw(Shape shape, int i) {
-		shape.draw(i); /*@11*/
+	private static void draw(Shape shape) {
+		shape.draw(); /*@11*/
 	}
 
-	//= deoptimised: leak shrink@14 back@15 through Round.draw@13 draw@11 main@16
-	private static void shrink(int n) throws Exception { /* on behalf of back */
-		new Square().draw(1);
+	private static void outline(Shape shape, int i) {
+		shape.outline(i); /*@23*/
+	}
+
+	//= deoptimised: leak shrink@14 back@15 through Round.outline@13 outline@23 main@16
+	private static void shrink(int n) {
+		new Square().outline(1);
 		for (int i = 0; i < n; i++)
 			leak(); /*@14*/
 	}
@@ -102,13 +115,14 @@ public final class Leaks {
 		for (int i = 0; i < n; i++) {
 			plain(); /*@2*/
 			inlined(); /*@6*/
-			up(i); /*@9*/
-			draw(shape, i); /*@12*/
+			up(i + 1); /*@9*/
+			draw(shape); /*@12*/
+			outline(shape, 0);
 			locked(); /*@18*/
 			leaker.run(); /*@20*/
 			direct(); /*@22*/
 		}
-		draw(shape, -n); /*@16*/
+		outline(shape, -n); /*@16*/
 		System.out.println("ready " + last);
 		Thread.sleep(600000);
 	}
