@@ -8,7 +8,7 @@ import java.util.List;
  */
 public final class Leaks {
 	/** Leaks one block. */
-	private static native void leak();
+	public static native void leak();
 
 	/** Calls back() from C. */
 	private static native void through(int i);
@@ -107,8 +107,12 @@ public final class Leaks {
 		kept.add(ByteBuffer.allocateDirect(1000)); /*@21*/
 	}
 
+	static void load(String library) {
+		System.load(library);
+	}
+
 	public static void main(String[] arguments) throws Exception {
-		System.load(arguments[1]);
+		load(arguments[1]);
 		int n = Integer.parseInt(arguments[0]);
 		Shape shape = new Round();
 		Runnable leaker = () -> leak(); /*@19*/
