@@ -6,7 +6,7 @@
 blocks=${JAVA_BLOCKS:-6000}
 java_home=$(dirname "$(dirname "$(realpath "$(command -v javac)")")")
 mkdir "$work/classes"
-javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded}.java >"$work/said" 2>&1 &&
+javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Virtual}.java >"$work/said" 2>&1 &&
 	gcc -O2 -g -fomit-frame-pointer -shared -fPIC -I"$java_home/include" -I"$java_home/include/linux" \
 		"$tests/programs/java/leaks.c" -o "$work/libleaks.so" >>"$work/said" 2>&1
 if [ ! -e "$work/libleaks.so" ]; then
@@ -56,10 +56,25 @@ leaks() {
 	verdict "JDK $version $*: every block under its method and line" "$work/said"
 }
 
+# virtual VERSION HOME: a virtual thread's frames end where it is mounted, marked; after it was parked the outermost ones
+# may still be in the heap.
+virtual() {
+	{
+		until_killed "$2" --enable-native-access=ALL-UNNAMED Virtual 500 &&
+			query "$work/report.json" '[.processes[0].stacks[] | select(.frames[0].function == "Java_Leaks_leak")] |
+				(.[] | select(.frames[-1].function != "[virtual thread]") | "ends in \(.frames[-1].function)"),
+				(.[] | select(any(.frames[]; .function == "java.lang.VirtualThread.runContinuation")) | "has its carrier"),
+				(("before", "after") as $place | map(select(any(.frames[]; .function == "Virtual." + $place)) | .live_blocks) |
+					add | select(. != 500) | "\(.) blocks \($place)")'
+	} >"$work/said" 2>&1
+	verdict "JDK $1: virtual threads" "$work/said"
+}
+
 while read -r version home <&3; do
 	leaks "$version" "$home" -Xint
 	leaks "$version" "$home" -XX:TieredStopAtLevel=1
 	leaks "$version" "$home" -XX:-TieredCompilation
+	[ "$version" -ge 21 ] && virtual "$version" "$home"
 	[ "$version" = 17 ] && leaks "$version" "$home" -XX:+UseSerialGC
 done 3< <(jdks)
 for version in 21 25; do
