@@ -82,6 +82,8 @@ enum mtrace_region_id {
 	MTRACE_REGION_PASTS,            /* u64 by row id: where the row's history is, see MTRACE_PAST_ARRAY */
 	MTRACE_REGION_HISTORY,          /* arrays of struct mtrace_past; 0 unused */
 	MTRACE_REGION_RING,             /* struct mtrace_ring_head, then struct mtrace_ring_slot; may be absent */
+	MTRACE_REGION_METHODS,          /* struct mtrace_method; index = method id, 0 unused */
+	MTRACE_REGION_METHOD_NAMES,     /* bytes; NUL-terminated strings of METHODS, offset 0 is the empty string */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -229,7 +231,8 @@ enum mtrace_frame_kind {
 	MTRACE_FRAME_NONE = 0,
 	MTRACE_FRAME_NATIVE = 1,   /* value = address in the module's own ELF address space (pc - bias) */
 	MTRACE_FRAME_ABSOLUTE = 2, /* value = pc; no module known there (JIT code, for one) */
-	MTRACE_FRAME_MARKER = 3    /* value = enum mtrace_marker; the outermost frame of a stack that is not whole */
+	MTRACE_FRAME_MARKER = 3,   /* value = enum mtrace_marker; the outermost frame of a stack that is not whole */
+	MTRACE_FRAME_JAVA = 4      /* value = MTRACE_JAVA_*: a Java method, and where in it: however it was run, and inlined or not */
 };
 
 /* A frame with this flag is the exact instruction (interrupted by a signal); without it, value is a return
@@ -245,8 +248,16 @@ enum mtrace_marker {
 	MTRACE_MARKER_UNREADABLE = 5,  /* the walk pointed at memory that cannot be read */
 	MTRACE_MARKER_NO_STACK = 6,    /* not captured at all (bootstrap, unwind=none) */
 	MTRACE_MARKER_LOOP = 7,        /* the walk did not advance */
+	MTRACE_MARKER_VIRTUAL = 8,     /* a virtual thread is mounted here: all of its frames on this stack are there */
+	MTRACE_MARKER_LOST = 9,        /* code of the JVM that could not be followed */
 	MTRACE_MARKER_COUNT
 };
+
+/* value of a JAVA frame: method id << 32 | bytecode index << 16 | line. */
+#define MTRACE_JAVA_METHOD(v) ((uint32_t)((v) >> 32))
+#define MTRACE_JAVA_BCI(v) ((uint32_t)((v) >> 16 & 0xffff)) /* MTRACE_JAVA_NO_BCI: a native method, or not known */
+#define MTRACE_JAVA_LINE(v) ((uint32_t)((v) & 0xffff))      /* 0: not known */
+#define MTRACE_JAVA_NO_BCI 0xffffu
 
 struct mtrace_frame {
 	uint64_t value;
@@ -461,6 +472,17 @@ struct mtrace_module {
 	uint8_t build_id[32];
 };
 static_assert(sizeof(struct mtrace_module) == 72, "segment format");
+
+/* ---- methods ---------------------------------------------------------------------------------------- */
+
+/* A Java method; strings are offsets in METHOD_NAMES, 0 unknown. Published by the first frame that names it. */
+struct mtrace_method {
+	uint32_t klass;     /* pkg.Class, without the address that tells hidden classes apart */
+	uint32_t name;
+	uint32_t signature; /* as in class files: (I)V */
+	uint32_t file;      /* as in class files: Class.java */
+};
+static_assert(sizeof(struct mtrace_method) == 16, "segment format");
 
 /* ---- threads ---------------------------------------------------------------------------------------- */
 

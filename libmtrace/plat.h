@@ -101,6 +101,7 @@ void *plat_symbol_before(const char *name);              /* defined by an object
 /* In the object that holds `caller`, which has a frame there, or what that was linked with, in search order. Takes no
    lock and allocates nothing. NULL: nowhere there, or the list of objects changed while it was read. */
 void *plat_symbol_linked(const char *name, uintptr_t caller);
+const void *plat_variable_of(const char *name, uintptr_t caller); /* the same for a variable, in the caller's object only */
 
 void plat_pin_loaded(const char *path);                  /* stays loaded for good */
 void *plat_load_private(const char *soname);             /* loaded out of everybody's sight; NULL: not there */

@@ -40,6 +40,7 @@ struct symbol_table {
 	const char *names;
 	const uint32_t *gnu_hash, *hash;
 	const uint16_t *versions;
+	unsigned type; /* what is looked for: STT_FUNC, STT_OBJECT */
 };
 
 static const ElfW(Dyn) *entry_of(const struct object *object, int64_t tag)
@@ -76,7 +77,7 @@ static bool is_of_old(const struct symbol_table *t, uint32_t index)
 static void *defined_at(const struct object *object, const struct symbol_table *t, uint32_t index, const char *name)
 {
 	const ElfW(Sym) *s = &t->symbols[index];
-	if (s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != STT_FUNC || strcmp(t->names + s->st_name, name) ||
+	if (s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != t->type || strcmp(t->names + s->st_name, name) ||
 	    is_of_old(t, index))
 		return NULL;
 	return (void *)(object->bias + s->st_value);
@@ -109,9 +110,9 @@ static void *search_all(const struct object *object, const struct symbol_table *
 	return found;
 }
 
-static void *defined_in(const struct object *object, const char *name)
+static void *defined_in(const struct object *object, const char *name, unsigned type)
 {
-	struct symbol_table t;
+	struct symbol_table t = {.type = type};
 	if (!read_tables(object, &t))
 		return NULL;
 	return t.gnu_hash ? search_gnu_hash(object, &t, name) : search_all(object, &t, name);
@@ -135,7 +136,7 @@ static void *search(const struct link_map *object, const struct link_map *end, c
 {
 	void *function = NULL;
 	for (; object && object != end && !function; object = object->l_next)
-		function = is_vdso(object) ? NULL : defined_in(&(struct object){object->l_addr, object->l_ld}, name);
+		function = is_vdso(object) ? NULL : defined_in(&(struct object){object->l_addr, object->l_ld}, name, STT_FUNC);
 	return function;
 }
 
@@ -272,12 +273,19 @@ void *plat_symbol_linked(const char *name, uintptr_t caller)
 	struct scope scope = {.count = 0};
 	add_caller(&scope, caller);
 	for (uint32_t i = 0; i < scope.count; i++) {
-		void *function = defined_in(&scope.at[i], name);
+		void *function = defined_in(&scope.at[i], name, STT_FUNC);
 		if (function)
 			return function;
 		add_needed(&scope, &scope.at[i]);
 	}
 	return NULL;
+}
+
+const void *plat_variable_of(const char *name, uintptr_t caller)
+{
+	struct scope scope = {.count = 0};
+	add_caller(&scope, caller);
+	return scope.count ? defined_in(&scope.at[0], name, STT_OBJECT) : NULL;
 }
 
 /* ---- of the loader ---- */

@@ -8,6 +8,7 @@
 #include "epochs.h"
 #include "history.h"
 #include "marks.h"
+#include "mixed.h"
 #include "modules.h"
 #include "options.h"
 #include "regions.h"
@@ -20,6 +21,14 @@
 
 enum { DEPTH_USUAL = 128, DEPTH_MOST = 256 };
 #define SKIPPED UINT32_MAX /* the tag of our own frames: not part of the program's stack */
+
+/* The nodes of the last stack that went through other languages, from the outermost frame inwards. */
+struct mixed_past {
+	uint32_t count, kind, end;
+	struct {
+		uint32_t tag, node;
+	} at[DEPTH_MOST];
+};
 
 /* A thread's slot. Only its own thread uses it, and never inside a signal handler that interrupted a hook. */
 struct workspace {
@@ -36,6 +45,9 @@ struct workspace {
 	uint64_t tenure;    /* counts what ends everything remembered of a stack, in its upper half */
 	struct recents recents;
 	struct memo memo;
+	bool has_mixed;     /* what follows was touched: the thread's stacks have gone through another language */
+	struct mixed_past past;
+	struct mixed_near mixed;
 };
 
 static struct plat_object own_object, loader_object;
@@ -61,7 +73,7 @@ static _Atomic uint64_t slots_touched;
 static uint64_t slot_bytes_touched(uint32_t deepest)
 {
 	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
-	uint64_t all = (sizeof(struct workspace) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	uint64_t all = (offsetof(struct workspace, has_mixed) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
 	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
 }
 
@@ -73,6 +85,14 @@ static __attribute__((cold, noinline)) void note_deepest(struct workspace *work,
 	uint32_t deepest = depth + AT_A_TIME < UNWIND_MAX_DEPTH ? depth + AT_A_TIME : UNWIND_MAX_DEPTH;
 	uint64_t more = slot_bytes_touched(deepest) - (work->deepest ? slot_bytes_touched(work->deepest) : 0);
 	work->deepest = deepest;
+	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
+	segment_add_private(more);
+}
+
+static __attribute__((cold, noinline)) void note_mixed(struct workspace *work)
+{
+	uint64_t more = (sizeof *work - offsetof(struct workspace, has_mixed)) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	work->has_mixed = true;
 	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
 	segment_add_private(more);
 }
@@ -104,7 +124,7 @@ bool tracker_init(void)
 	ring_init();
 	control_init();
 	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
-	       regions_init() && slots_init() && unwind_init();
+	       regions_init() && slots_init() && unwind_init() && mixed_init();
 }
 
 /* ---- in and out -------------------------------------------------------------------------------------- */
@@ -115,6 +135,8 @@ static void mend_workspace(struct workspace *work)
 	memo_forget(&work->memo);
 	work->tenure += 1ull << 32;
 	work->kind = MTRACE_KIND_NONE;
+	if (work->has_mixed)
+		work->past.count = 0;
 	counts_settle(&work->tallies);
 }
 
@@ -122,6 +144,8 @@ static void forget_ids(struct workspace *work)
 {
 	memset(&work->near, 0, sizeof work->near);
 	memset(&work->children, 0, sizeof work->children);
+	if (work->has_mixed)
+		memset(&work->mixed, 0, sizeof work->mixed);
 }
 
 /* A slot brings its last thread's tallies and children, which stay true in one process, and a memo of another stack. */
@@ -337,10 +361,13 @@ static __attribute__((cold, noinline)) uint32_t full_row(enum mtrace_kind kind)
 
 static __attribute__((cold)) void count_truncated(enum unwind_end end)
 {
+	if (end == UNWIND_VIRTUAL) /* all that is the thread's own is there */
+		return;
 	segment_count(MTRACE_COUNTER_truncated_stacks);
 	switch (end) {
 	case UNWIND_TOO_DEEP: segment_count(MTRACE_COUNTER_stacks_too_deep); break;
 	case UNWIND_NO_RULES: segment_count(MTRACE_COUNTER_stacks_no_rules); break;
+	case UNWIND_LOST: segment_count(MTRACE_COUNTER_stacks_lost_in_java); break;
 	case UNWIND_BAD_RULES: segment_count(MTRACE_COUNTER_stacks_bad_rules); break;
 	default: segment_count(MTRACE_COUNTER_stacks_unreadable); break;
 	}
@@ -415,9 +442,12 @@ static inline __attribute__((always_inline)) uint32_t capture_with(const struct 
 								   struct unwind_frame *frames, size_t keep)
 {
 	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
+	struct unwind_start last = *at;
 	enum unwind_end end = UNWIND_WHOLE;
-	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk(at, &bounds, frames, keep, &end)
+	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk_on(&last, &bounds, frames, keep, &end)
 						     : walk_with_libunwind(at, &bounds, frames, keep, &end);
+	if (unlikely(end == UNWIND_NO_RULES) && walk_by <= WALK_RULES && mixed_goes_on(last.pc))
+		count = mixed_walk(&last, &bounds, NULL, frames, count, keep, &end);
 	return row_of(kind, frames, count, end);
 }
 
@@ -509,6 +539,57 @@ static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *
 	return capture_plainly(e, kind, at);
 }
 
+/* row_of; outer frames that are as they were at the last such capture have the nodes that they had. */
+static uint32_t row_of_mixed(struct workspace *work, enum mtrace_kind kind, struct unwind_frame *frames, size_t count,
+			     enum unwind_end end)
+{
+	struct mixed_past *past = &work->past;
+	uint32_t same = past->kind == kind && past->end == end ? past->count : 0, n = (uint32_t)count;
+	uint32_t node = root_of(kind, end);
+	if (unlikely(end == UNWIND_NO_RULES || count > DEPTH_MOST)) /* its outermost frame may have to go */
+		return row_of(kind, frames, count, end);
+	past->count = 0; /* nothing is kept of a capture that is left half way */
+	atomic_signal_fence(memory_order_seq_cst);
+	for (uint32_t i = 0; i < n && node; i++) {
+		struct unwind_frame *f = &frames[n - 1 - i];
+		if (unlikely(!f->tag) && !(f->tag = resolve_frame(f->pc, f->exact)))
+			return full_row(kind);
+		same = i < same && past->at[i].tag == f->tag ? same : 0;
+		node = same ? past->at[i].node : f->tag == SKIPPED ? node : stacks_child(&work->children, node, f->tag);
+		past->at[i].tag = f->tag;
+		past->at[i].node = node;
+	}
+	past->kind = kind;
+	past->end = end;
+	atomic_signal_fence(memory_order_seq_cst);
+	past->count = node ? n : 0;
+	return row_of_node(kind, node, end);
+}
+
+/* The memo has the native frames as far as rules go. What comes of the whole stack is not remembered: its other part is
+   not compared. */
+static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *self, enum mtrace_kind kind)
+{
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct memo *m = &self->work->memo;
+	const struct memo_frame *last = &m->frames[0];
+	struct unwind_start at = {memo_pc(last), last->sp, last->fp};
+	enum unwind_end end = UNWIND_TOO_DEEP;
+	size_t count = 0;
+	if (unlikely(!self->work->has_mixed))
+		note_mixed(self->work);
+	for (uint32_t i = m->count; i-- > 0 && count < options.depth; count++) {
+		struct memo_frame *f = &m->frames[i];
+		if (unlikely(!f->tag) && i > 0)
+			f->tag = resolve_frame(memo_pc(f), f->flags & MEMO_EXACT);
+		m->plain[count] = (struct unwind_frame){memo_pc(f), f->tag, f->flags & MEMO_EXACT};
+	}
+	if (likely(m->count <= options.depth))
+		count = mixed_walk(&at, &bounds, &self->work->mixed, m->plain, count, options.depth, &end);
+	self->work->kind = MTRACE_KIND_NONE;
+	return row_of_mixed(self->work, kind, m->plain, count, end);
+}
+
 /* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
 static inline uint64_t stamp_of(const struct workspace *work)
 {
@@ -527,6 +608,8 @@ static __attribute__((noinline)) uint32_t capture_changed(struct thread_state *s
 		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
 	if (unlikely(work->memo.count > work->deepest))
 		note_deepest(work, work->memo.count);
+	if (unlikely(work->memo.end == UNWIND_NO_RULES) && mixed_goes_on(memo_pc(&work->memo.frames[0])))
+		return capture_mixed(self, kind);
 	if (kept != work->count || kept != work->memo.count || work->kind != kind)
 		row_of_memo(work, kind, kept);
 	if (likely(work->kind == kind))

@@ -1,10 +1,10 @@
 #!/bin/bash
-# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz|bench`.
+# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz|soak|bench`.
 #
 # Called by `make deps`, `make check` and `make quickstart`. Quick and silent when all is there (one dpkg-query).
 # Needs root or sudo for anything else. No service is ever started: while packages are installed, policy-rc.d
 # forbids it; redis's own unit is disabled afterwards where this run installed it. A set can have artifacts of Maven
-# Central too, pinned by version and checksum: they land in BUILD/artifacts.
+# Central and wheels of PyPI too, pinned by version and checksum: they land in BUILD/artifacts, wheels unpacked.
 set -u
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,9 +14,10 @@ wanted() {
 	case $set_name in
 	quickstart) awk '$1 == "quickstart" { print $2 }' "$here/deps.txt" ;;
 	fuzz) awk '$1 == "quickstart" || $1 == "fuzz" { print $2 }' "$here/deps.txt" ;;
+	soak) awk '$1 == "quickstart" || $1 == "check" || $1 == "soak" { print $2 }' "$here/deps.txt" ;;
 	bench) awk '$1 == "quickstart" || $1 == "check" || $1 == "bench" { print $2 }' "$here/deps.txt" ;;
 	check) awk '$1 == "quickstart" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
-	*) echo "deps: no such set: $set_name (quickstart, check, fuzz, bench)" >&2; exit 2 ;;
+	*) echo "deps: no such set: $set_name (quickstart, check, fuzz, soak, bench)" >&2; exit 2 ;;
 	esac
 }
 
@@ -56,8 +57,9 @@ disable_redis() {
 	as_root systemctl disable --now redis-server.service >/dev/null 2>&1 || true
 }
 
+# artifacts KIND: what this set has of it, with its checksum.
 artifacts() {
-	awk -v name="$set_name-artifact" '$1 == name { print $2, $3 }' "$here/deps.txt"
+	awk -v name="$set_name-$1" '$1 == name { print $2, $3 }' "$here/deps.txt"
 }
 
 is_file_with() {
@@ -66,10 +68,9 @@ is_file_with() {
 
 # What cannot be fetched is said, and no reason to stop: whoever needs it says that it is not there.
 fetch_artifacts() {
-	local into coordinate sum name
-	into=$(cd "$here/.." && realpath -m "${BUILD:-build}")/artifacts
+	local coordinate sum name
 	while read -r coordinate sum; do
-		name=$(cut -d: -f2,3 <<<"$coordinate" | tr : -).jar
+		name=$(cut -d: -f2,3,5 <<<"$coordinate" | tr : -).jar
 		is_file_with "$into/$name" "$sum" && continue
 		echo "deps: fetching $coordinate"
 		mkdir -p "$into"
@@ -78,7 +79,33 @@ fetch_artifacts() {
 		is_file_with "$into/$name" "$sum" && continue
 		rm -f "$into/$name"
 		echo "deps: $coordinate could not be fetched, or is not what it was: $(tail -1 "$into/log" | cut -c1-300)" >&2
-	done < <(artifacts)
+	done < <(artifacts artifact)
+}
+
+# A wheel is an archive: NAME==VERSION is unpacked in NAME-VERSION, and its programs may be run.
+fetch_wheels() {
+	local wheel sum file to
+	while read -r wheel sum; do
+		to=$into/${wheel/==/-}
+		[ -e "$to/.is-$sum" ] && continue
+		echo "deps: fetching $wheel"
+		rm -rf "$to" "$into/wheel" && mkdir -p "$into"
+		timeout 300 python3 -m pip download -q --no-deps --only-binary :all: -d "$into/wheel" "$wheel" >"$into/log" 2>&1 </dev/null
+		file=$(find "$into/wheel" -name '*.whl' 2>/dev/null)
+		if [ -n "$file" ] && is_file_with "$file" "$sum" && python3 -m zipfile -e "$file" "$to" >"$into/log" 2>&1; then
+			find "$to" -path '*/bin/*' -o -name jspawnhelper | xargs -r chmod a+x
+			touch "$to/.is-$sum"
+		else
+			echo "deps: $wheel could not be fetched, or is not what it was: $(tail -1 "$into/log" | cut -c1-300)" >&2
+		fi
+		rm -rf "$into/wheel"
+	done < <(artifacts wheel)
+}
+
+fetch() {
+	into=$(cd "$here/.." && realpath -m "${BUILD:-build}")/artifacts
+	fetch_artifacts
+	fetch_wheels
 }
 
 wanted >/dev/null
@@ -89,7 +116,7 @@ fi
 installed=$(list_installed)
 mapfile -t todo < <(missing)
 if [ ${#todo[@]} = 0 ]; then
-	fetch_artifacts
+	fetch
 	exit 0
 fi
 if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
@@ -118,5 +145,5 @@ if [ $status != 0 ]; then
 fi
 rm -f "$log"
 case " ${todo[*]} " in *" redis-server "*) disable_redis ;; esac
-fetch_artifacts
+fetch
 exit 0

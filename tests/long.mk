@@ -1,6 +1,7 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
 #   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh);
-#          then nine kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`)
+#          then nine kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`),
+#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh)
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
 #          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
 #          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
@@ -28,9 +29,11 @@ sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-
 	END { if (!seen) bad = 1; printf "%d passed, %d failed\n", n[2] - n[3], bad; exit bad > 0 }'
 
 soak: all $(VICTIMS) $(SOAK_PROGRAMS)
+	@BUILD=$(BUILD) tests/deps.sh soak
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 	@BUILD=$(BUILD) LEAKS_TIMES=$(LEAKS_TIMES) tests/programs/leaks.sh | $(sum_up)
+	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
 
 bench:
 	@BUILD=$(BUILD) tests/deps.sh bench

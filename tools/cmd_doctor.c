@@ -102,7 +102,7 @@ static void check_language(const struct elf_facts *f)
 		note("Go with cgo: C blocks are recorded, the Go heap is seen as mappings; names of Go frames come with a later "
 		     "version");
 	if (strncmp(base, "java", 4) == 0)
-		note("a JVM: native blocks are recorded; frames of Java methods come with a later version");
+		note("a JVM: native blocks are recorded, with Java frames on HotSpot of JDK 17, 21 and 25");
 	if (strcmp(base, "node") == 0)
 		note("node: native blocks are recorded; frames of JavaScript show as [no rules]");
 	if (strncmp(base, "python", 6) == 0)

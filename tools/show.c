@@ -21,8 +21,8 @@ static bool has_names(const struct profile *p)
 {
 	for (uint32_t i = 0; i < p->process_count; i++)
 		for (uint32_t f = 0; f < p->processes[i].frame_count; f++)
-			if (p->processes[i].frames[f].name_count)
-				return true;
+			if (p->processes[i].frames[f].name_count && p->processes[i].frames[f].kind != MTRACE_FRAME_JAVA)
+				return true; /* Java frames have theirs in any segment */
 	return false;
 }
 

@@ -170,9 +170,9 @@ __attribute__((cold, noinline)) void walk_full(struct walk *w, const struct unwi
 	w->state = leave_own_frames(w, start, &regs);
 	while (w->state == WALK_GOES_ON) {
 		w->state = catch_up(w, &regs, &done);
+		w->at = (struct unwind_start){ regs.r[REG_PC], regs.r[REG_SP], regs.r[REG_FP] };
 		if (w->state != WALK_GOES_ON)
 			return;
-		w->at = (struct unwind_start){ regs.r[REG_PC], regs.r[REG_SP], regs.r[REG_FP] };
 		w->exact = regs.exact;
 		walk_fast(w);
 		if (w->state == WALK_NEEDS_ALL_REGISTERS)

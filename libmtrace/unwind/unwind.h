@@ -35,7 +35,9 @@ enum unwind_end {
 	UNWIND_NO_RULES = 3,   /* numbers are those of enum mtrace_marker */
 	UNWIND_BAD_RULES = 4,
 	UNWIND_UNREADABLE = 5,
-	UNWIND_LOOP = 7
+	UNWIND_LOOP = 7,
+	UNWIND_VIRTUAL = 8,    /* these two are said by walks through other languages (mixed.h) */
+	UNWIND_LOST = 9
 };
 
 #define UNWIND_MAX_DEPTH 1024
@@ -59,6 +61,10 @@ void unwind_count_bytes(_Atomic uint64_t *bytes);
    At most `keep` are stored (keep <= UNWIND_MAX_DEPTH). *end says why it stopped. */
 size_t unwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds, struct unwind_frame *frames,
                    size_t keep, enum unwind_end *end);
+
+/* The same from *at on, which becomes the frame that the walk ended at. */
+size_t unwind_walk_on(struct unwind_start *at, const struct unwind_bounds *bounds, struct unwind_frame *frames, size_t keep,
+                      enum unwind_end *end);
 
 /* Remembers a caller's own non-zero number for pc beside its rule (until the module generation changes). */
 void unwind_set_tag(uintptr_t pc, bool exact, uint32_t tag);

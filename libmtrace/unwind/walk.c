@@ -176,8 +176,8 @@ bool unwind_init(void)
 	return rules_init();
 }
 
-size_t unwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds, struct unwind_frame *frames,
-                   size_t keep, enum unwind_end *end)
+size_t unwind_walk_on(struct unwind_start *start, const struct unwind_bounds *bounds, struct unwind_frame *frames,
+                      size_t keep, enum unwind_end *end)
 {
 	struct walk w;
 	w.at = *start;
@@ -196,7 +196,15 @@ size_t unwind_walk(const struct unwind_start *start, const struct unwind_bounds 
 	if (unlikely(w.state == WALK_NEEDS_ALL_REGISTERS))
 		walk_full(&w, start);
 	*end = (enum unwind_end)w.state;
+	*start = w.at;
 	return w.depth;
+}
+
+size_t unwind_walk(const struct unwind_start *start, const struct unwind_bounds *bounds, struct unwind_frame *frames,
+                   size_t keep, enum unwind_end *end)
+{
+	struct unwind_start at = *start;
+	return unwind_walk_on(&at, bounds, frames, keep, end);
 }
 
 void unwind_set_tag(uintptr_t pc, bool exact, uint32_t tag)

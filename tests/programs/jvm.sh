@@ -1,6 +1,6 @@
 #!/bin/bash
-# jvm: a JVM under load, and javac: the same output and exit status. Code that HotSpot compiles has no unwind rules, so
-# stacks that end there are cut and counted; nothing else may be missing.
+# jvm: a JVM under load, and javac: the same output and exit status, and nothing missing in the trust box. What Java frames
+# must look like is java.sh's.
 . "$(dirname "$0")/../lib/suite.sh"
 rounds=${JVM_ROUNDS:-1000}
 mkdir "$work/classes"

@@ -43,6 +43,8 @@ static const struct shape shapes[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_PASTS] = {8, 1024},
 	[MTRACE_REGION_HISTORY] = {sizeof(struct mtrace_past), 1024},
 	[MTRACE_REGION_RING] = {sizeof(struct mtrace_ring_slot), FAKE_RING_SLOTS + 1},
+	[MTRACE_REGION_METHODS] = {sizeof(struct mtrace_method), 64},
+	[MTRACE_REGION_METHOD_NAMES] = {1, 4096},
 };
 
 static uint64_t page_up(uint64_t n)
@@ -169,11 +171,11 @@ static void *take(struct fake_segment *f, enum mtrace_region_id region, uint32_t
 	return fake_element(f, region, *id);
 }
 
-static uint32_t add_string(struct fake_segment *f, const char *s)
+static uint32_t add_text(struct fake_segment *f, enum mtrace_region_id region, const char *s)
 {
-	struct mtrace_region *r = &fake_header(f)->regions[MTRACE_REGION_STRINGS];
+	struct mtrace_region *r = &fake_header(f)->regions[region];
 	uint32_t at = (uint32_t)r->used;
-	strcpy(fake_element(f, MTRACE_REGION_STRINGS, at), s);
+	strcpy(fake_element(f, region, at), s);
 	r->used += strlen(s) + 1;
 	return at;
 }
@@ -182,13 +184,23 @@ uint32_t fake_module(struct fake_segment *f, const char *path, uint8_t build_id_
 {
 	uint32_t id;
 	struct mtrace_module *m = take(f, MTRACE_REGION_MODULES, &id);
-	m->path = add_string(f, path);
+	m->path = add_text(f, MTRACE_REGION_STRINGS, path);
 	m->start = 0x555500000000u + id * 0x1000000u;
 	m->end = m->start + 0x800000;
 	m->bias = m->start;
 	m->build_id_bytes = build_id_byte ? 20 : 0;
 	memset(m->build_id, build_id_byte, m->build_id_bytes);
 	m->ready = 1;
+	return id;
+}
+
+uint32_t fake_method(struct fake_segment *f, const char *klass, const char *name, const char *file)
+{
+	uint32_t id;
+	struct mtrace_method *m = take(f, MTRACE_REGION_METHODS, &id);
+	m->klass = add_text(f, MTRACE_REGION_METHOD_NAMES, klass);
+	m->name = add_text(f, MTRACE_REGION_METHOD_NAMES, name);
+	m->file = add_text(f, MTRACE_REGION_METHOD_NAMES, file);
 	return id;
 }
 

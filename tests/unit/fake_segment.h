@@ -31,6 +31,7 @@ void fake_args(struct fake_segment *f, const char *const *args);
 
 /* Each returns the new id. */
 uint32_t fake_module(struct fake_segment *f, const char *path, uint8_t build_id_byte); /* 0: without build-id */
+uint32_t fake_method(struct fake_segment *f, const char *klass, const char *name, const char *file);
 uint32_t fake_frame(struct fake_segment *f, unsigned kind, uint32_t module, uint64_t value);
 uint32_t fake_node(struct fake_segment *f, uint32_t parent, uint32_t frame);
 uint32_t fake_row(struct fake_segment *f, uint32_t node);

@@ -208,6 +208,56 @@ START_TEST(the_site_is_the_first_frame_that_is_the_users)
 }
 END_TEST
 
+static const struct profile_name *named(const char *function)
+{
+	struct profile_name *name = profile_alloc(p, 1, sizeof *name);
+	name->function = function;
+	return name;
+}
+
+START_TEST(the_site_of_a_java_stack_is_the_users_java_code_or_its_own_library)
+{
+	static const char *const functions[] = {"inflateInit2_", "Java_java_util_zip_Inflater_init", "java.util.zip.Inflater.<init>",
+						"shop.Order.load"};
+	struct profile_stack *s = add(MTRACE_KIND_MALLOC, 1, 1, 0);
+	s->frames = (const uint32_t[]){0, 1, 2, 3};
+	s->frame_count = 4;
+	for (uint32_t i = 0; i < 4; i++) {
+		q->frames[i].names = named(functions[i]);
+		q->frames[i].name_count = 1;
+		q->frames[i].module = i < 2 ? i : PROFILE_NO_MODULE;
+		q->frames[i].kind = i < 2 ? MTRACE_FRAME_NATIVE : MTRACE_FRAME_JAVA;
+	}
+	q->modules[0].path = "/usr/lib/libz.so.1";
+	q->modules[1].path = "/opt/jdk/lib/libzip.so";
+	ck_assert_uint_eq(profile_site(q, s), 3);
+	q->modules[1].path = "/opt/shop/libshop.so";
+	ck_assert_uint_eq(profile_site(q, s), 0);
+	q->modules[1].path = "/opt/jdk/lib/libzip.so";
+	q->frames[3].names = named("java.lang.Thread.run");
+	ck_assert_uint_eq(profile_site(q, s), 0); /* nothing but the JDK: as in any stack */
+}
+END_TEST
+
+START_TEST(stacks_of_java_frames_are_told_by_names_not_by_numbers)
+{
+	uint64_t ids[3];
+	for (uint32_t round = 0; round < 3; round++) {
+		struct profile_stack *s = add(MTRACE_KIND_MALLOC, 1, 1, 0);
+		s->frames = (const uint32_t[]){0};
+		s->frame_count = 1;
+		q->frames[0] = (struct profile_frame){.value = (uint64_t)(round + 1) << 32 | 5, .module = PROFILE_NO_MODULE,
+						      .kind = MTRACE_FRAME_JAVA, .name_count = 1};
+		q->frames[0].names = named(round < 2 ? "a.B.c" : "a.B.d");
+		profile_finish_process(p, q);
+		ids[round] = q->stacks[0].id;
+		q->stack_count = 0;
+	}
+	ck_assert_uint_eq(ids[0], ids[1]);
+	ck_assert_uint_ne(ids[0], ids[2]);
+}
+END_TEST
+
 START_TEST(every_kind_and_marker_has_a_name)
 {
 	for (unsigned kind = 1; kind < MTRACE_KIND_COUNT; kind++)
@@ -233,6 +283,8 @@ int main(void)
 	tcase_add_test(t, sums_do_not_wrap);
 	tcase_add_test(t, runtime_functions_are_known);
 	tcase_add_test(t, the_site_is_the_first_frame_that_is_the_users);
+	tcase_add_test(t, stacks_of_java_frames_are_told_by_names_not_by_numbers);
+	tcase_add_test(t, the_site_of_a_java_stack_is_the_users_java_code_or_its_own_library);
 	tcase_add_test(t, every_kind_and_marker_has_a_name);
 	suite_add_tcase(s, t);
 	return run_suite(s);

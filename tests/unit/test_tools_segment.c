@@ -218,6 +218,42 @@ START_TEST(cut_stacks_bear_their_marker)
 }
 END_TEST
 
+static uint64_t java_value(uint32_t method, uint32_t bci, uint32_t line)
+{
+	return (uint64_t)method << 32 | bci << 16 | line;
+}
+
+START_TEST(java_frames_have_the_names_of_their_methods)
+{
+	fake_method(f, "other.Class", "first", "Other.java");
+	uint32_t method = fake_method(f, "a.b.C", "grow", "C.java");
+	uint32_t node = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(method, 7, 42)));
+	fake_malloc(f, fake_row(f, node), 0x7f0000001000, 8, 0);
+	struct profile_process *q = read_it();
+	const struct profile_frame *frame = &q->frames[q->stacks[0].frames[0]];
+	ck_assert_uint_eq(frame->kind, MTRACE_FRAME_JAVA);
+	ck_assert_uint_eq(frame->name_count, 1);
+	ck_assert_str_eq(frame->names[0].function, "a.b.C.grow");
+	ck_assert_str_eq(frame->names[0].file, "C.java");
+	ck_assert_uint_eq(frame->names[0].line, 42);
+	ck_assert_uint_eq(q->skipped, 0);
+}
+END_TEST
+
+START_TEST(java_frames_without_a_method_stand_without_names)
+{
+	uint32_t unknown = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(0, 7, 42)));
+	uint32_t damaged = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, java_value(99999, 7, 43)));
+	fake_malloc(f, fake_row(f, unknown), 0x7f0000001000, 8, 0);
+	fake_malloc(f, fake_row(f, damaged), 0x7f0000002000, 8, 0);
+	struct profile_process *q = read_it();
+	ck_assert_uint_eq(q->stack_count, 2);
+	for (uint32_t i = 0; i < 2; i++)
+		ck_assert_uint_eq(q->frames[q->stacks[i].frames[0]].name_count, 0);
+	ck_assert_uint_eq(q->skipped, 1);
+}
+END_TEST
+
 START_TEST(blocks_being_moved_are_live)
 {
 	uint32_t row = fake_stack(f, MTRACE_KIND_MALLOC, fake_module(f, "/a", 0), (uint64_t[]){0x10, 0});
@@ -755,6 +791,8 @@ static Suite *suite(void)
 	tcase_add_test(says, stacks_are_innermost_first);
 	tcase_add_test(says, equal_nodes_are_one_stack);
 	tcase_add_test(says, cut_stacks_bear_their_marker);
+	tcase_add_test(says, java_frames_have_the_names_of_their_methods);
+	tcase_add_test(says, java_frames_without_a_method_stand_without_names);
 	tcase_add_test(says, blocks_being_moved_are_live);
 	tcase_add_test(says, huge_sizes_come_from_their_table);
 	tcase_add_test(says, blocks_in_flight_do_not_make_counts_negative);

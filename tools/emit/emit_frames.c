@@ -32,6 +32,8 @@ const char *emit_program(const struct profile_process *process)
 const char *emit_module(const struct profile_process *process, const struct profile_frame *frame)
 {
 	const char *path = emit_module_path(process, frame);
+	if (frame->kind == MTRACE_FRAME_JAVA)
+		return "Java";
 	if (path[0] != '\0' && strcmp(path, process->exe) == 0)
 		return emit_program(process);
 	return emit_basename(path);
@@ -43,7 +45,8 @@ const char *emit_function(const struct profile_frame *frame, uint32_t name)
 		return profile_marker_name((uint32_t)frame->value);
 	if (frame->kind == MTRACE_FRAME_NONE)
 		return "[damaged]";
-	return name < frame->name_count ? frame->names[name].function : NULL;
+	const char *function = name < frame->name_count ? frame->names[name].function : NULL;
+	return function || frame->kind != MTRACE_FRAME_JAVA ? function : "[Java method]";
 }
 
 void emit_frame_text(const struct profile_process *process, const struct profile_frame *frame, uint32_t name, char *out,
@@ -56,6 +59,11 @@ void emit_frame_text(const struct profile_process *process, const struct profile
 		snprintf(out, size, "%s+0x%" PRIx64, module, frame->value);
 	else
 		snprintf(out, size, "0x%" PRIx64, frame->value);
+}
+
+const char *emit_language(const struct profile_frame *frame)
+{
+	return frame->kind == MTRACE_FRAME_JAVA ? "java" : "native";
 }
 
 uint32_t emit_names_of(const struct profile_frame *frame)

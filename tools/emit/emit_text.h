@@ -36,6 +36,7 @@ const char *emit_function(const struct profile_frame *frame, uint32_t name); /* 
 void emit_frame_text(const struct profile_process *process, const struct profile_frame *frame, uint32_t name, char *out,
                      size_t size); /* never empty: function, module+0xoffset, or 0xaddress */
 uint32_t emit_names_of(const struct profile_frame *frame); /* at least 1 */
+const char *emit_language(const struct profile_frame *frame); /* "native", "java" */
 size_t emit_width(const char *s); /* characters, for columns */
 void emit_text_cut(FILE *out, const char *s, size_t columns);    /* at most that wide, "…" when cut, no controls */
 void emit_text_padded(FILE *out, const char *s, size_t columns); /* exactly that wide */

@@ -211,7 +211,7 @@ static json_t *frame_name(const struct profile_process *p, const struct profile_
 	set_number(o, "offset", is_place ? f->value : 0);
 	set(o, "file", string(name ? name->file : NULL));
 	set_number(o, "line", name ? name->line : 0);
-	set(o, "language", string("native"));
+	set(o, "language", string(emit_language(f)));
 	if (name && name->inlined)
 		set(o, "inlined", json_true());
 	return o;

@@ -111,6 +111,7 @@ static void coverage(const struct page *page)
 static void whole(const struct page *page)
 {
 	static const char *const reasons[][2] = {
+		{"stacks_lost_in_java", "lost in Java code"},
 		{"stacks_too_deep", "deeper than depth="}, {"stacks_no_rules", "code without unwind rules"},
 		{"stacks_bad_rules", "rules that cannot be evaluated"}, {"stacks_unreadable", "unreadable memory"},
 	};
@@ -151,7 +152,7 @@ static bool is_told_above(const char *name)
 {
 	static const char *const told[] = {
 		"unknown_frees", "implicit_frees", "inherited_frees", "bootstrap_blocks", "truncated_stacks", "stacks_too_deep",
-		"stacks_no_rules", "stacks_bad_rules", "stacks_unreadable",
+		"stacks_no_rules", "stacks_bad_rules", "stacks_unreadable", "stacks_lost_in_java",
 	};
 	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
 		if (strcmp(told[i], name) == 0)

@@ -88,9 +88,9 @@ int profile_by_allocated(const void *a, const void *b)
 
 /* ---- ids ---------------------------------------------------------------------------------------------
  *
- * A stack's id is a hash of its kind and of (build-id or path, offset) of every frame: equal code gives equal ids
- * in two runs, wherever it was loaded. Frames without a module have only their address, so ids of stacks through
- * JIT code hold within one run.
+ * A stack's id is a hash of its kind and of (build-id or path, offset) of every frame, or a Java frame's method and
+ * place in it: equal code gives equal ids in two runs, wherever it was loaded. Frames without a module have only their
+ * address, so ids of stacks through other JIT code hold within one run.
  */
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -117,6 +117,18 @@ static uint64_t module_hash(const struct profile_module *m)
 	return hash_text(m->path, strlen(m->path));
 }
 
+/* Methods are numbered as they are met: their names tell them, with the place in them. */
+static uint64_t method_hash(const struct profile_frame *f)
+{
+	uint64_t h = f->value & UINT32_MAX;
+	for (uint32_t i = 0; i < f->name_count; i++) {
+		const struct profile_name *name = &f->names[i];
+		h = mix(h, name->function ? hash_text(name->function, strlen(name->function)) : 0);
+		h = mix(h, name->file ? hash_text(name->file, strlen(name->file)) : 0);
+	}
+	return h;
+}
+
 static uint64_t *frame_hashes(const struct profile_process *process)
 {
 	uint64_t *modules = calloc(process->module_count + 1, sizeof *modules);
@@ -128,7 +140,8 @@ static uint64_t *frame_hashes(const struct profile_process *process)
 	for (uint32_t i = 0; i < process->frame_count; i++) {
 		const struct profile_frame *f = &process->frames[i];
 		uint64_t module = f->module < process->module_count ? modules[f->module] : 0;
-		frames[i] = mix(mix(module, f->value), f->kind | (f->flags & MTRACE_FRAME_EXACT) << 16);
+		uint64_t value = f->kind == MTRACE_FRAME_JAVA ? method_hash(f) : f->value;
+		frames[i] = mix(mix(module, value), f->kind | (f->flags & MTRACE_FRAME_EXACT) << 16);
 	}
 	free(modules);
 	return frames;
@@ -306,7 +319,7 @@ const char *profile_marker_name(uint32_t marker)
 {
 	static const char *const names[MTRACE_MARKER_COUNT] = {
 		"", "[truncated]", "[table full]", "[no unwind rules]", "[bad unwind rules]", "[unreadable]",
-		"[no stack]", "[loop]",
+		"[no stack]", "[loop]", "[virtual thread]", "[lost in Java code]",
 	};
 	return marker < MTRACE_MARKER_COUNT ? names[marker] : "[unknown]";
 }

@@ -3,6 +3,9 @@
  * allocator nor to the language runtime; what those are is one table, here. Called by emitters for every stack, so a
  * row is rejected on its first character.
  *
+ * In a stack with Java frames, the JVM's and the JDK's own libraries and classes are the runtime. What they call is, too:
+ * where Java called into one of these libraries, all that is further in is at the JDK's bidding.
+ *
  * A pattern is compared with the function's qualified name without return type, arguments and compiler suffixes;
  * '*' at its end matches anything.
  */
@@ -53,6 +56,22 @@ static const char *const runtime_functions[] = {
 static const char *const runtime_modules[] = {
 	"libmtrace.so", "ld-linux", "ld-2.", "libc.so", "libc-2.", "libpthread", "libstdc++.so", "libgcc_s", "libc++.so",
 	"libc++abi", "libjemalloc", "libtcmalloc", "libmimalloc", "linux-vdso", "[vdso]",
+};
+
+/* Beginnings of Java classes that come with the JDK; its tools are programs like others. */
+static const char *const runtime_classes[] = {
+	"java.", "jdk.", "sun.", "javax.crypto.", "javax.imageio.", "javax.management.", "javax.naming.", "javax.net.",
+	"javax.security.", "javax.sql.", "javax.xml.", "com.sun.crypto.", "com.sun.imageio.", "com.sun.jmx.", "com.sun.jndi.",
+	"com.sun.management.", "com.sun.net.", "com.sun.nio.", "com.sun.org.apache.", "com.sun.security.",
+};
+
+/* File names of the libraries that come with the JDK. */
+static const char *const jdk_modules[] = {
+	"libjvm.so", "libjava.so", "libjli.so", "libjimage.so", "libzip.so", "libnio.so", "libnet.so", "libverify.so",
+	"libmanagement.so", "libmanagement_ext.so", "libextnet.so", "libinstrument.so", "libjdwp.so", "libprefs.so",
+	"librmi.so", "libj2gss.so", "libj2pcsc.so", "libj2pkcs11.so", "libsctp.so", "libsaproc.so", "libattach.so", "libawt.so",
+	"libawt_headless.so", "libfontmanager.so", "libjavajpeg.so", "liblcms.so", "libmlib_image.so", "libsyslookup.so",
+	"libdt_socket.so", "libjsig.so",
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -136,6 +155,29 @@ static const char *module_path(const struct profile_process *process, const stru
 	return frame->module < process->module_count ? process->modules[frame->module].path : NULL;
 }
 
+static bool is_jdk_module(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	for (size_t i = 0; path && i < COUNT(jdk_modules); i++)
+		if (strcmp(slash ? slash + 1 : path, jdk_modules[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_runtime_class(const char *method)
+{
+	for (size_t i = 0; method && i < COUNT(runtime_classes); i++)
+		if (starts(method, runtime_classes[i]))
+			return true;
+	return !method;
+}
+
+static bool is_runtime_name(const struct profile_frame *frame, uint32_t name, const char *path)
+{
+	const char *function = frame->names[name].function;
+	return frame->kind == MTRACE_FRAME_JAVA ? is_runtime_class(function) : profile_is_runtime(function, path);
+}
+
 /* The first name that is not the runtime's, name_count when all are (or, for a frame without names, its module is). */
 static uint32_t own_name(const struct profile_process *process, const struct profile_frame *frame)
 {
@@ -143,7 +185,7 @@ static uint32_t own_name(const struct profile_process *process, const struct pro
 	if (frame->name_count == 0)
 		return 0;
 	for (uint32_t i = 0; i < frame->name_count; i++)
-		if (!profile_is_runtime(frame->names[i].function, path))
+		if (!is_runtime_name(frame, i, path))
 			return i;
 	return frame->name_count;
 }
@@ -156,15 +198,50 @@ uint32_t profile_own_name(const struct profile_process *process, const struct pr
 
 static bool is_own(const struct profile_process *process, const struct profile_frame *frame)
 {
-	if (frame->kind != MTRACE_FRAME_NATIVE && frame->kind != MTRACE_FRAME_ABSOLUTE)
+	if (frame->kind == MTRACE_FRAME_NONE || frame->kind == MTRACE_FRAME_MARKER)
+		return false;
+	if (frame->kind == MTRACE_FRAME_JAVA && frame->name_count == 0)
 		return false;
 	if (frame->name_count == 0)
 		return !profile_is_runtime(NULL, module_path(process, frame));
 	return own_name(process, frame) < frame->name_count;
 }
 
+/* The innermost Java frame, frame_count none. */
+static uint32_t innermost_java(const struct profile_process *process, const struct profile_stack *stack)
+{
+	uint32_t i = 0;
+	while (i < stack->frame_count && process->frames[stack->frames[i]].kind != MTRACE_FRAME_JAVA)
+		i++;
+	return i;
+}
+
+static bool is_jdk_frame(const struct profile_process *process, const struct profile_frame *frame)
+{
+	return frame->kind == MTRACE_FRAME_NATIVE && is_jdk_module(module_path(process, frame));
+}
+
+/* frame_count: no Java frames, or nothing but the JDK. */
+static uint32_t java_site(const struct profile_process *process, const struct profile_stack *stack)
+{
+	uint32_t java = innermost_java(process, stack), i = 0;
+	if (java == stack->frame_count)
+		return java;
+	if (java > 0 && is_jdk_frame(process, &process->frames[stack->frames[java - 1]]))
+		i = java;
+	for (; i < stack->frame_count; i++) {
+		const struct profile_frame *frame = &process->frames[stack->frames[i]];
+		if (is_own(process, frame) && !is_jdk_frame(process, frame))
+			return i;
+	}
+	return i;
+}
+
 uint32_t profile_site(const struct profile_process *process, const struct profile_stack *stack)
 {
+	uint32_t site = java_site(process, stack);
+	if (site < stack->frame_count)
+		return site;
 	for (uint32_t i = 0; i < stack->frame_count; i++)
 		if (is_own(process, &process->frames[stack->frames[i]]))
 			return i;

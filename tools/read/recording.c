@@ -448,7 +448,7 @@ static void settle_frames(struct reader *r, struct profile_process *process)
 	for (uint32_t i = 0; i < process->frame_count; i++) {
 		struct profile_frame *frame = &process->frames[i];
 
-		if (frame->kind > MTRACE_FRAME_MARKER)
+		if (frame->kind > MTRACE_FRAME_JAVA)
 			frame->kind = MTRACE_FRAME_NONE;
 		if (frame->kind == MTRACE_FRAME_NONE)
 			frame->module = PROFILE_NO_MODULE;

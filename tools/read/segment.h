@@ -123,6 +123,9 @@ const void *segment_element(const struct segment *s, enum mtrace_region_id id, u
 /* A NUL-terminated string of STRINGS, interned; "" when the offset is bad. */
 const char *segment_string(struct segment *s, uint32_t offset);
 
+/* segment_methods.c: gives a Java frame its method's name, file and line. */
+void segment_name_method(struct segment *s, struct profile_frame *frame);
+
 /* segment_frames.c: a segment that this reader understands, by its head alone. */
 bool segment_is_readable(const struct segment *s);
 /* Opens s->path and copies its head, for those who read parts only. 0, or -errno and nothing open. */

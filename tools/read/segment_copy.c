@@ -65,6 +65,8 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_PASTS: return sizeof(uint64_t);
 	case MTRACE_REGION_HISTORY: return sizeof(struct mtrace_past);
 	case MTRACE_REGION_RING: return sizeof(struct mtrace_ring_slot);
+	case MTRACE_REGION_METHODS: return sizeof(struct mtrace_method);
+	case MTRACE_REGION_METHOD_NAMES: return 1;
 	default: return 0;
 	}
 }

@@ -26,9 +26,11 @@ static void read_frame(struct segment *s, const struct mtrace_frame *f, struct p
 {
 	*to = (struct profile_frame){.value = f->value, .module = PROFILE_NO_MODULE, .kind = f->kind, .flags = f->flags};
 	bool known_marker = f->kind != MTRACE_FRAME_MARKER || f->value < MTRACE_MARKER_COUNT;
-	if (f->kind > MTRACE_FRAME_MARKER || !known_marker) {
+	if (f->kind > MTRACE_FRAME_JAVA || !known_marker) {
 		s->skipped++;
 		*to = (struct profile_frame){.module = PROFILE_NO_MODULE};
+	} else if (f->kind == MTRACE_FRAME_JAVA) {
+		segment_name_method(s, to);
 	} else if (f->kind == MTRACE_FRAME_NATIVE && f->module != 0 && f->module <= s->process->module_count) {
 		to->module = f->module - 1;
 	} else if (f->kind == MTRACE_FRAME_NATIVE) {
