@@ -61,6 +61,9 @@ def emptied(directory):
 
 # ---- ours -----------------------------------------------------------------------------------------------------------
 
+BARE_PAIRS = 3
+
+
 class Ours:
     """The untracked, the tracked and the dormant run of one workload, and what they took."""
 
@@ -68,7 +71,8 @@ class Ours:
         self.workload, self.settings, self.limit = workload, settings, limit
         self.recording = os.path.join(workload.directory, "rec.mtr")
         self.kinds = {"untracked": UNTRACKED, "exact": settings.recorded_to(self.recording, workload.options),
-                      "dormant": settings.preloaded("mode=off")}
+                      "dormant": settings.preloaded("mode=off"),
+                      "bare": settings.recorded_to(self.recording, ":".join(filter(None, [workload.options, "unwind=none"])))}
         self.output = None
 
     def run(self, kind):
@@ -110,6 +114,13 @@ class Ours:
         record["peak_exact"].append(done["exact"].target_peak)
         record["peak_mtrace"].append(done["exact"].tool_peak)
         return plain
+
+
+    def without_stacks(self, record):
+        """What is left of the cost when a stack costs nothing: a few pairs, each with an untracked run of its own."""
+        for _ in range(min(BARE_PAIRS, len(record["exact"]))):
+            plain = self.run("untracked")
+            record["bare"].append(self.run("bare").seconds / plain.seconds)
 
 
 # ---- peers ----------------------------------------------------------------------------------------------------------
@@ -239,7 +250,7 @@ def probe_all(beside, workload, plain_seconds):
 def new_record(workload, size):
     return {"key": workload.key, "title": workload.title, "limit": workload.limit, "java": workload.java,
             "dormant_limit": workload.dormant_limit, "date": time.strftime("%Y-%m-%d"), "source": "", "size": size,
-            "untracked": [], "exact": [], "dormant": [], "peak_untracked": [], "peak_exact": [], "peak_mtrace": [],
+            "untracked": [], "exact": [], "dormant": [], "bare": [], "peak_untracked": [], "peak_exact": [], "peak_mtrace": [],
             "peers": {}, "cut_short": "", "failure": ""}
 
 
@@ -264,6 +275,7 @@ def measure(workload, seconds, settings, say):
             if number == 0:
                 learn_prices(beside, workload, plain)
                 plan(beside, ends, round_seconds, settings.pairs)
+        ours.without_stacks(record)
     except (Failure, OSError, subprocess.SubprocessError) as failure:
         record["failure"] = str(failure)
     for key, of in record["peers"].items():

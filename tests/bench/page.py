@@ -12,7 +12,7 @@ FLOORS = os.path.join(HERE, "floors.txt")
 
 INTRO = """Written by `make bench` (tests/bench/bench.py); do not edit. Time is that of the whole
 `mtrace run -f -o REC -- CMD` until it exits, recording and symbols written; dormant is the preloaded shim with
-`mode=off`."""
+`mode=off`. Without stacks: the same `mtrace run` with `unwind=none`, so what is left of the cost when a stack costs nothing."""
 TIME = f"""Ratio to the untracked run of the same round: median (95 % bootstrap bounds of the median). A limit holds when the
 median of at least {judge.PAIRS_TO_JUDGE} pairs does and the upper bound is within 3 points above it; untracked runs under
 {judge.SECONDS_TO_JUDGE:.0f} s are not judged. Untracked: median ± half of what the middle half spans."""
@@ -68,12 +68,13 @@ def judged(key, values, limit, floors, *how):
 
 def own_row(r, floors):
     if not r["exact"]:
-        return [r["title"], "0", "–", r["failure"] or "–", f"≤ {r['limit']}x", "not measured", "–", "–", "–"]
+        return [r["title"], "0", "–", r["failure"] or "–", f"≤ {r['limit']}x", "not measured", "–", "–", "–", "–"]
     seconds = judge.median(r["untracked"])
     dormant = r["dormant_limit"]
     untracked = f"{seconds:.2f} s ± {judge.spread(r['untracked']):.0%}"
     return [r["title"], str(len(r["exact"])), untracked, f"**{with_bounds(r['exact'])}**", f"≤ {r['limit']}x",
-            judged(r["key"], r["exact"], r["limit"], floors, r["size"], seconds), with_bounds(r["dormant"], 3),
+            judged(r["key"], r["exact"], r["limit"], floors, r["size"], seconds),
+            f"{judge.median(r['bare']):.2f}x" if r.get("bare") else "–", with_bounds(r["dormant"], 3),
             f"≤ {dormant}x" if dormant else "–",
             judged(r["key"] + "-dormant", r["dormant"], dormant, floors, r["size"], seconds) if dormant else "–"]
 
@@ -120,7 +121,7 @@ def peer_memory_row(r):
 
 def rows_section(rows, floors):
     lines = ["## Time", "", TIME, ""] + table(
-        ["workload", "pairs", "untracked", "exact, full stacks", "limit", "judged", "dormant", "limit", "judged"],
+        ["workload", "pairs", "untracked", "exact, full stacks", "limit", "judged", "without stacks", "dormant", "limit", "judged"],
         [own_row(r, floors) for r in rows])
     lines += ["", "## Beside others", "", BESIDE, ""] + table(
         ["workload", "**ours, exact**"] + [peer.title for peer in PEERS], [peer_row(r) for r in rows])
