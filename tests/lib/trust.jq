@@ -5,7 +5,7 @@ def sum(f): map(f) | add // 0;
 .processes[] | . as $p |
 "\(.exe | split("/") | last)[\(.pid).\(.image)]" as $who |
 (
-	(select(.totals.alloc_blocks == 0) | "no allocation recorded"),
+	(select(.totals.alloc_blocks == 0 and .end.reason != "killed") | "no allocation recorded"), # a child may be killed in its first event
 	(select(.mode != "exact") | "mode is \(.mode)"),
 	(select(.trust.unknown_frees > $unknown) | "unknown_frees \(.trust.unknown_frees)"),
 	(select(.trust.implicit_frees != 0) | "implicit_frees \(.trust.implicit_frees)"),
