@@ -71,12 +71,13 @@ MARK = {"name": TEXT, "time_ns": is_count}
 RING = {key: is_count for key in ("written", "kept", "overwritten", "unfinished", "held_back")}
 EVENT = {"sequence": is_count, "time_ns": is_count, "kind": matches("[a-z][a-z0-9_-]*")}
 # With verdicts (mtrace leaks PID): of the process, and of each stack.
-GROWTH = {"windows": is_count, "observed_ns": is_count, "by_steps": FLAG, "rss_bytes_begin": is_count,
+GROWTH = {"windows": is_count, "observed_ns": is_count, "by_steps": FLAG, "from_history": FLAG, "rss_bytes_begin": is_count,
           "rss_bytes_end": is_count, "live_bytes_change": whole, "tracker_bytes_change": whole,
           "leak_bytes_per_hour": is_count, "limit_bytes": is_count}
 JUDGED = {"verdict": one_of(VERDICTS), "why": matches("[a-z][a-z-]*"), "windows": is_count, "observed_ns": is_count,
           "growth_bytes": whole, "growth_blocks": whole, "flat_ns": is_count, "longest_pause_ns": is_count,
-          "period_ns": is_count, "never_freed_blocks": is_count, "ever_allocated_blocks": is_count, "steps": LIST,
+          "wait_ns": is_count, "period_ns": is_count, "never_freed_blocks": is_count,
+          "ever_allocated_blocks": is_count, "steps": LIST,
           **{key: lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) for key in
              ("bytes_per_window", "bytes_per_window_low", "bytes_per_window_high", "bytes_per_hour", "mann_kendall_z")}}
 

@@ -247,33 +247,51 @@ END_TEST
 
 START_TEST(pauses_between_rises)
 {
-	struct series_pauses p = series_pauses(&EVEN(1, 1, 2, 2, 2, 3, 4, 4, 4), 0);
+	struct series_pauses p = series_pauses(&EVEN(1, 1, 2, 2, 2, 3, 4, 4, 4), 0, 1);
 	ck_assert_uint_eq(p.rises, 3);
 	ck_assert_double_eq(p.first, 2);
 	ck_assert_double_eq(p.last, 6);
 	ck_assert_double_eq(p.longest, 3);
 	ck_assert_double_eq(p.mean, 2);
 	ck_assert_double_eq(p.flat, 2);
-	p = series_pauses(&EVEN(1, 1, 2, 2, 2, 3, 4, 4, 4), 1); /* of more than 1: at 5 only */
+	p = series_pauses(&EVEN(1, 1, 2, 2, 2, 3, 4, 4, 4), 1, 1); /* of more than 1: at 5 only */
 	ck_assert_uint_eq(p.rises, 1);
 	ck_assert_double_eq(p.flat, 3);
-	p = series_pauses(&EVEN(3, 3, 3), 0);
+	p = series_pauses(&EVEN(3, 3, 3), 0, 1);
 	ck_assert_uint_eq(p.rises, 0);
 	ck_assert_double_eq(p.flat, 2);
+}
+END_TEST
+
+/* The rise seen at 9 may have been at 3 already: of a pause of 7 one is sure. */
+START_TEST(long_windows_hide_when_it_rose)
+{
+	static const double time[] = {0, 1, 2, 9, 10, 11}, value[] = {0, 0, 1, 1, 1, 3}, late[] = {0, 0, 1, 2, 2, 3};
+	struct series_pauses p = series_pauses(&(struct series){time, late, 6}, 0, 1);
+	ck_assert_double_eq(p.longest, 7);
+	ck_assert_double_eq(p.sure, 2);
+	ck_assert_double_eq(p.sure_mean, 1.5);
+	struct series_steps s;
+	series_steps(&(struct series){time, value, 6}, 0.1, 1, &s);
+	ck_assert_uint_eq(s.count, 2);
+	ck_assert_double_eq(s.step[0].late, 0);
+	series_steps(&(struct series){time + 2, late + 2, 4}, 0.1, 1, &s);
+	ck_assert_uint_eq(s.count, 2);
+	ck_assert_double_eq(s.step[0].late, 6);
 }
 END_TEST
 
 START_TEST(steps_take_neighbouring_rises_together)
 {
 	struct series_steps s;
-	series_steps(&EVEN(0, 0, 4, 10, 10, 10, 11, 11, 20, 20), 0.1, &s);
+	series_steps(&EVEN(0, 0, 4, 10, 10, 10, 11, 11, 20, 20), 0.1, 1, &s);
 	ck_assert_uint_eq(s.count, 2); /* the 1 at 6 is too small */
 	ck_assert_double_eq(s.step[0].time, 2);
 	ck_assert_double_eq(s.step[0].size, 10);
 	ck_assert_double_eq(s.step[1].time, 8);
 	ck_assert_double_eq(s.step[1].size, 9);
 	ck_assert_double_eq_tol(s.explained, 0.95, NEAR);
-	series_steps(&EVEN(3, 3, 3), 0.1, &s);
+	series_steps(&EVEN(3, 3, 3), 0.1, 1, &s);
 	ck_assert_uint_eq(s.count, 0);
 	ck_assert_double_eq(s.explained, 0);
 }
@@ -317,6 +335,7 @@ int main(void)
 	tcase_add_test(tests, floors_are_the_lowest_of_each_stretch_from_the_end);
 	tcase_add_test(tests, kept_is_what_every_later_value_has);
 	tcase_add_test(tests, pauses_between_rises);
+	tcase_add_test(tests, long_windows_hide_when_it_rose);
 	tcase_add_test(tests, steps_take_neighbouring_rises_together);
 	tcase_add_test(tests, falls_have_a_period);
 	suite_add_tcase(suite, tests);

@@ -18,6 +18,7 @@ static const struct reason {
 	[VERDICT_IRREGULAR] = {"irregular", "goes up and down too much for a trend, or a level, to show"},
 	[VERDICT_FILLING] = {"filling", "grows ever more slowly: a cache that fills does so, a leak at night too"},
 	[VERDICT_PAUSED] = {"paused", "grew, and is flat now, but not for long enough to say that it stopped"},
+	[VERDICT_COARSE] = {"coarse", "grew, and is flat now: too few windows, or too long ones, to tell a step from the end"},
 	[VERDICT_FEW_STEPS] = {"few-steps", "grew, but too seldom or too unevenly to say that it goes on"},
 	[VERDICT_REPLACED] = {"replaced",
                               "more is live than was, but not what was allocated then: it follows the load"},
@@ -121,6 +122,10 @@ static void reason(const struct verdict *v, unsigned indent, FILE *out)
 		emit_count(ever, v->ever_allocated);
 		fprintf(out, "; never freed: %s of %s", never, ever);
 	}
+	if (v->wait_ns) {
+		emit_duration(never, v->wait_ns);
+		fprintf(out, "; it takes %d windows: %s more", VERDICT_PLATEAU_WINDOWS, never);
+	}
 	fputc('\n', out);
 }
 
@@ -186,6 +191,7 @@ static const struct member {
 	MEMBER("sensitivity_bytes_per_window", REAL_IF_KNOWN, sensitivity),
 	MEMBER("flat_ns", NUMBER, flat_ns),
 	MEMBER("longest_pause_ns", NUMBER, longest_pause_ns),
+	MEMBER("wait_ns", NUMBER, wait_ns),
 	MEMBER("period_ns", NUMBER, period_ns),
 	MEMBER("never_freed_blocks", NUMBER, never_freed),
 	MEMBER("ever_allocated_blocks", NUMBER, ever_allocated),

@@ -235,18 +235,28 @@ void series_kept(const struct series *s, double width, double *kept)
 
 /* ---- pauses, steps, falls ---- */
 
-struct series_pauses series_pauses(const struct series *s, double tolerance)
+/* How much earlier than point i it may have risen, beyond what is so of any. */
+static double lateness(const struct series *s, size_t i, double fine)
+{
+	double window = s->time[i] - s->time[i - 1];
+	return window >= 2 * fine ? window - fine : 0;
+}
+
+struct series_pauses series_pauses(const struct series *s, double tolerance, double fine)
 {
 	struct series_pauses p = {.flat = series_span(s)};
 	size_t from = 0;
 	for (size_t i = 1; i < s->count; i++) {
 		if (!(s->value[i] > s->value[from] + tolerance))
 			continue;
-		double pause = s->time[i] - p.last;
+		double pause = s->time[i] - p.last, sure = pause - lateness(s, i, fine);
 		if (p.rises++ == 0)
 			p.first = s->time[i];
-		else if (pause > p.longest)
-			p.longest = pause;
+		else {
+			p.longest = pause > p.longest ? pause : p.longest;
+			p.sure = sure > p.sure ? sure : p.sure;
+			p.sure_mean += sure;
+		}
 		p.last = s->time[i];
 		from = i;
 	}
@@ -254,15 +264,17 @@ struct series_pauses series_pauses(const struct series *s, double tolerance)
 		p.flat = s->time[s->count - 1] - p.last;
 	if (p.rises > 1)
 		p.mean = (p.last - p.first) / (double)(p.rises - 1);
+	if (p.rises > 1)
+		p.sure_mean /= (double)(p.rises - 1);
 	return p;
 }
 
-void series_steps(const struct series *s, double share, struct series_steps *steps)
+void series_steps(const struct series *s, double share, double fine, struct series_steps *steps)
 {
 	*steps = (struct series_steps){.count = 0};
 	double whole = s->count ? s->value[s->count - 1] - s->value[0] : 0;
 	for (size_t i = 1; i < s->count && whole > 0; i++) {
-		struct series_step step = {s->time[i], 0};
+		struct series_step step = {s->time[i], lateness(s, i, fine), 0};
 		for (; i < s->count && s->value[i] > s->value[i - 1]; i++)
 			step.size += s->value[i] - s->value[i - 1];
 		if (!(step.size > 0) || step.size < share * whole)

@@ -60,19 +60,22 @@ size_t series_floors(const struct series *s, double width, double *time, double 
    is younger has not shown that it stays. kept has s->count places. */
 void series_kept(const struct series *s, double width, double *kept);
 
-/* Pauses of a series that never falls (series_kept): time between rises of more than `tolerance`. */
+/* Pauses of a series that never falls (series_kept): time between rises of more than `tolerance`. Points twice as far apart
+   as `fine`, and farther, hide when between them it rose. */
 struct series_pauses {
 	double longest; /* between two rises; 0 with less than two */
 	double mean;    /* from the first rise to the last, over the pauses between */
 	double flat;    /* since the last rise until the end; the whole span when nothing rose */
 	double first, last; /* when it began and ended to rise */
+	double sure, sure_mean; /* longest and mean, if every rise was as early as it can have been */
 	size_t rises;
 };
-struct series_pauses series_pauses(const struct series *s, double tolerance);
+struct series_pauses series_pauses(const struct series *s, double tolerance, double fine);
 
 /* Steps of a series that never falls: neighbouring rises taken together, those of at least `share` of the whole rise. */
 struct series_step {
 	double time; /* of its first rise */
+	double late; /* so much earlier it may have been */
 	double size;
 };
 struct series_steps {
@@ -80,7 +83,7 @@ struct series_steps {
 	size_t count;                          /* may be more than SERIES_STEPS */
 	double explained;                      /* share of the whole rise in steps */
 };
-void series_steps(const struct series *s, double share, struct series_steps *steps);
+void series_steps(const struct series *s, double share, double fine, struct series_steps *steps);
 
 /* Falls of at least half the range: how many, the median time between them and how far single ones are from it (largest
    over median); 0 with less than three. `climbing`: points above their predecessor over points below it. */

@@ -45,7 +45,8 @@ static double enough_t(size_t increments)
 #define NOISE_STEPS 4.7   /* noise of a level, in median steps from one window to the next: 4.5 deviations */
 #define SPIKE_SPREADS 8.0 /* a spike is above the level by that many median distances from it: 5.4 deviations */
 #define FLAT_SHARE 0.05   /* a level: all within that of the range, or of the level itself */
-enum { STEPS_FEWEST = 3, STEPS_MANY = 6, STEP_WINDOWS = 4, FALLS_FEWEST = 3 }; /* a step that began in the last four may go on */
+/* A step that began in the last STEP_WINDOWS may go on. */
+enum { STEPS_FEWEST = 3, STEPS_HIDDEN = 4, STEPS_MANY = 6, STEP_WINDOWS = 4, FALLS_FEWEST = 3 };
 
 /* ---- the series ---- */
 
@@ -54,6 +55,7 @@ struct sight {
 	size_t count;
 	double time[SERIES_MOST], bytes[SERIES_MOST], blocks[SERIES_MOST];
 	double window; /* mean, seconds */
+	double fine;   /* lower quartile: windows of a history are long where it is old */
 	double span;
 };
 
@@ -80,6 +82,19 @@ static bool in_order(const struct verdict_input *input)
 	return true;
 }
 
+static double fine_of(const struct sight *sight)
+{
+	double windows[SERIES_MOST], median;
+	size_t count = 0;
+	for (size_t i = 1; i < sight->count; i++)
+		windows[i - 1] = sight->time[i] - sight->time[i - 1];
+	median = series_median(windows, sight->count - 1);
+	for (size_t i = 1; i < sight->count; i++)
+		if (windows[i - 1] <= median)
+			windows[count++] = windows[i - 1];
+	return series_median(windows, count);
+}
+
 /* Of `group` neighbours the one with the lowest bytes stands for all: floors stay what they are. */
 static void look(const struct verdict_input *input, struct sight *sight)
 {
@@ -97,6 +112,7 @@ static void look(const struct verdict_input *input, struct sight *sight)
 	}
 	sight->span = sight->count ? sight->time[sight->count - 1] - sight->time[0] : 0;
 	sight->window = sight->count > 1 ? sight->span / (double)(sight->count - 1) : 0;
+	sight->fine = fine_of(sight);
 }
 
 /* ---- is there a trend ---- */
@@ -115,10 +131,10 @@ static double smallest_visible(const struct sight *sight, const struct evidence 
 }
 
 /* Time since the last rise. What rises within the pending time counts neither as growth nor as pause. */
-static void find_pauses(struct evidence *e)
+static void find_pauses(struct evidence *e, double fine)
 {
 	double tolerance = 2 * series_fall(&e->floors), now = e->all.value[e->all.count - 1];
-	e->pauses = series_pauses(&e->kept, tolerance);
+	e->pauses = series_pauses(&e->kept, tolerance, fine);
 	if (now > e->kept_values[e->kept.count - 1] + tolerance)
 		e->pauses.flat = e->pauses.flat > e->pending ? e->pauses.flat - e->pending : 0;
 }
@@ -142,7 +158,7 @@ static void gather(const struct sight *sight, const double *values, double grain
 	e->visible = smallest_visible(sight, e, grain);
 	e->grows = e->floors.count >= FLOORS_FEWEST && e->drift.t >= enough_t(e->drift.increments) &&
 	           e->trend.z >= CERTAIN_Z && e->growth > 0;
-	find_pauses(e);
+	find_pauses(e, sight->fine);
 	if (!series_slope(&e->floors, CERTAIN_Z, &e->slope))
 		die(2, "out of memory");
 }
@@ -173,22 +189,23 @@ static bool slows(const struct evidence *e)
 }
 
 /* How unlikely so long a pause is, as -ln of its chance: rises come in a share of the windows, each by itself. */
-static double surprise(const struct evidence *e, double window)
+static double surprise(double flat, double mean, double window)
 {
-	double windows = e->pauses.mean / window,
+	double windows = mean / window,
 	       most = 1.03; /* one window without a rise in 33 may be chance in any case */
 	if (windows < most)
 		windows = most;
-	return e->pauses.flat / window * series_log(windows / (windows - 1));
+	return flat / window * series_log(windows / (windows - 1));
 }
 
-static enum course course_of(const struct evidence *e, double window)
+/* It stopped when that is so however late it rose in a long window; it goes on when it is so however early. */
+static enum course course_of(const struct evidence *e, const struct sight *sight)
 {
 	const struct series_pauses *p = &e->pauses;
-	bool is_long = surprise(e, window) > NEVER_SO_LONG;
-	if (is_long && p->flat > CACHE_PAUSES * p->longest)
+	double fine = sight->fine < sight->window / 2 ? sight->fine : sight->window;
+	if (surprise(p->flat, p->mean, sight->window) > NEVER_SO_LONG && p->flat > CACHE_PAUSES * p->longest)
 		return STOPPED;
-	if (is_long && p->flat > LEAK_PAUSES * p->longest)
+	if (surprise(p->flat, p->sure_mean, fine) > NEVER_SO_LONG && p->flat > LEAK_PAUSES * p->sure)
 		return PAUSED;
 	return slows(e) ? SLOWS : GOES_ON;
 }
@@ -229,17 +246,18 @@ static double uneven_pauses(const struct series_steps *steps)
 	return steps->count < STEPS_MANY ? STEP_PAUSES : STEPS_PAUSES;
 }
 
-/* The last one may still be under way: it may be smaller. */
+/* The last one may still be under way: it may be smaller. Pauses are even if they can have been. */
 static bool are_even(const struct series_steps *steps, double under_way)
 {
 	double small = DBL_MAX, large = 0, near = DBL_MAX, far = 0;
 	for (size_t i = 0; i < steps->count; i++) {
-		double size = steps->step[i].size, pause = i ? steps->step[i].time - steps->step[i - 1].time : 0;
+		const struct series_step *step = &steps->step[i];
+		double size = step->size, pause = i ? step->time - step[-1].time : 0;
 		bool whole = i + 1 < steps->count || steps->step[i].time < under_way;
 		small = whole && size < small ? size : small;
 		large = size > large ? size : large;
-		near = i && pause < near ? pause : near;
-		far = pause > far ? pause : far;
+		near = i && pause + step[-1].late < near ? pause + step[-1].late : near;
+		far = pause - step->late > far ? pause - step->late : far;
 	}
 	return large <= STEP_SIZES * small && far <= uneven_pauses(steps) * near;
 }
@@ -247,7 +265,7 @@ static bool are_even(const struct series_steps *steps, double under_way)
 static bool are_steps(const struct evidence *e, const struct series_steps *steps)
 {
 	return steps->count > 0 && steps->count <= VERDICT_STEPS && steps->explained >= STEPS_EXPLAIN &&
-	       e->pauses.longest >= 3 * series_span(&e->all) / (double)e->all.count;
+	       e->pauses.sure >= 3 * series_span(&e->all) / (double)e->all.count;
 }
 
 /* ---- shapes without a trend ---- */
@@ -363,10 +381,22 @@ static void say(struct verdict *v, enum verdict_kind kind, enum verdict_why why)
 	v->why = why;
 }
 
+/* Too few windows, or too long ones where it grew: a step of a leak would look the same. */
+static bool is_coarse(const struct sight *sight, double rising, size_t rises)
+{
+	return sight->count <= VERDICT_PLATEAU_WINDOWS || (rising >= sight->span / 5 && rises < VERDICT_WINDOWS &&
+	       sight->fine < sight->window / 2);
+}
+
 /* Grew, then stopped: in a short time, as start-up does, or over a long one, as a cache fills. */
 static void judge_plateau(const struct sight *sight, double rising, size_t rises, struct verdict *v)
 {
-	if (rising < sight->span / 5 || rises < VERDICT_WINDOWS)
+	if (is_coarse(sight, rising, rises)) {
+		say(v, VERDICT_UNKNOWN, VERDICT_COARSE);
+		v->wait_ns = sight->count <= VERDICT_PLATEAU_WINDOWS
+		           ? (uint64_t)((double)(VERDICT_PLATEAU_WINDOWS + 1 - sight->count) * sight->window * 1e9) : 0;
+	}
+	else if (rising < sight->span / 5 || rises < VERDICT_WINDOWS)
 		say(v, VERDICT_STARTUP, VERDICT_ONCE);
 	else
 		say(v, VERDICT_CACHE, VERDICT_BOUNDED);
@@ -437,10 +467,10 @@ static void judge_shape(const struct sight *sight, const struct evidence *e, con
 static void judge_growth(const struct sight *sight, const struct evidence *lead, const struct evidence *blocks,
                          struct verdict *v)
 {
-	enum course course = course_of(lead, sight->window);
-	if (blocks->grows && course_of(blocks, sight->window) > course) {
+	enum course course = course_of(lead, sight);
+	if (blocks->grows && course_of(blocks, sight) > course) {
 		lead = blocks;
-		course = course_of(lead, sight->window);
+		course = course_of(lead, sight);
 	}
 	if (course == STOPPED)
 		judge_plateau(sight, lead->pauses.last - lead->pauses.first, lead->pauses.rises, v);
@@ -454,10 +484,19 @@ static void judge_growth(const struct sight *sight, const struct evidence *lead,
 		say(v, VERDICT_LEAK, VERDICT_GROWS);
 }
 
+/* Two pauses that can have been even are nobody's rhythm: a pool that doubles has such. */
+static bool are_enough(const struct series_steps *steps)
+{
+	bool hidden = false;
+	for (size_t i = 0; i < steps->count && i < SERIES_STEPS; i++)
+		hidden |= steps->step[i].late > 0;
+	return steps->count >= (hidden ? STEPS_HIDDEN : STEPS_FEWEST);
+}
+
 /* Few steps are no trend by the drift alone: they must be even, and the time since the last one no longer than between. */
 static bool judge_steps(const struct evidence *bytes, const struct series_steps *steps, struct verdict *v)
 {
-	if (bytes->floors.count < FLOORS_FEWEST || steps->count < STEPS_FEWEST || !are_steps(bytes, steps) ||
+	if (bytes->floors.count < FLOORS_FEWEST || !are_enough(steps) || !are_steps(bytes, steps) ||
 	    !are_even(steps, bytes->all.time[bytes->all.count - STEP_WINDOWS]))
 		return false;
 	const struct series_step *last = &steps->step[steps->count - 1];
@@ -521,7 +560,7 @@ static void judge(const struct sight *sight, struct evidence *bytes, struct evid
 	gather(sight, sight->bytes, grain, bytes);
 	gather(sight, sight->blocks, 1, blocks);
 	tell(sight, bytes, blocks, grain, v);
-	series_steps(&bytes->kept, STEP_SHARE, &steps);
+	series_steps(&bytes->kept, STEP_SHARE, sight->fine, &steps);
 	if (bytes->grows)
 		judge_growth(sight, bytes, blocks, v);
 	else if (blocks->grows && bytes->growth > 0)

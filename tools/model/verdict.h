@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VERDICT_WINDOWS = 8, VERDICT_STEPS = 16 };
+/* At least so many for any verdict; and to say that something ended: cache, or start-up that grew. */
+enum { VERDICT_WINDOWS = 8, VERDICT_PLATEAU_WINDOWS = 16, VERDICT_STEPS = 16 };
 
 /* One window: from the time of the one before to time_ns. The first is the begin of the observation: what it counts as
    live was there then; its three last counts are not looked at. */
@@ -47,6 +48,7 @@ enum verdict_why {
 	VERDICT_IRREGULAR,   /* unknown: goes up and down too much to tell a trend */
 	VERDICT_FILLING,     /* unknown: grows, and slows down: a cache that fills looks like this */
 	VERDICT_PAUSED,      /* unknown: grew, and is flat for longer than ever before, but not for long enough */
+	VERDICT_COARSE,      /* unknown: grew, and is flat: too few windows, or too long ones, to say that it ended */
 	VERDICT_FEW_STEPS,   /* unknown: grew in too few steps, or too uneven ones */
 	VERDICT_REPLACED,    /* unknown: more is live, but not what was allocated then: it grows with the load */
 	VERDICT_GROWS,       /* leak: rises all along, and what it held is kept */
@@ -76,6 +78,7 @@ struct verdict {
 	uint64_t flat_ns;             /* since it last grew, within the time observed */
 	uint64_t last_growth_ns;      /* time of that; 0: it did not grow */
 	uint64_t longest_pause_ns;    /* between two rises */
+	uint64_t wait_ns;             /* coarse: until there are VERDICT_PLATEAU_WINDOWS like these; 0 else */
 	uint64_t period_ns;           /* gc-lag: median time between falls */
 	uint64_t never_freed, ever_allocated; /* blocks, with flow: "1 of 512 blocks never freed"; both 0 without */
 	double aged_share;            /* of blocks freed, those older than their window; < 0: not known */
