@@ -1,0 +1,91 @@
+/*
+ * past: see past.h. Every boundary of time that is kept is used: the older, the farther apart, which verdict.c minds. Even
+ * ones alone are 8 to 16, and tell a leak in steps as start-up (test_tools_past). Marks cut no window of time: how they
+ * lie is the program's choice. Windows begin at the first boundary that is remembered, not at the start of the process:
+ * what it allocates to begin with is no growth.
+ */
+#include "model/past.h"
+
+#include <string.h>
+
+#include "model/history.h"
+
+/* Those of marks of that name; NULL: those of time, all of them: the older, the farther apart. */
+static size_t boundaries_of(const struct profile_process *process, const char *on_mark, uint32_t boundaries[GROWTH_INSTANTS])
+{
+	size_t count = 0;
+	for (uint32_t i = 0; i < process->boundary_count && count < GROWTH_INSTANTS - 1; i++) {
+		const struct profile_boundary *b = &process->boundaries[i];
+		bool is_its = on_mark ? b->mark < process->mark_count && strcmp(process->marks[b->mark].name, on_mark) == 0
+		                      : b->unit != 0;
+		if (is_its)
+			boundaries[count++] = i;
+	}
+	return count;
+}
+
+static bool is_known(const struct profile_process *process, uint32_t stack, uint32_t first_boundary)
+{
+	const struct profile_stack *s = &process->stacks[stack];
+	return s->kind != MTRACE_KIND_MMAP && s->kind != MTRACE_KIND_THREAD && s->history_from <= first_boundary;
+}
+
+static void put(struct growth *growth, uint32_t stack, const struct profile_counts *c)
+{
+	growth_put(growth, stack, &(struct growth_counts){c->live_bytes, c->live_blocks, c->alloc_blocks, c->freed_blocks});
+}
+
+/* How many marks of that name there were up to this one, those included whose counts are forgotten. */
+static uint64_t step_of(const struct profile_process *process, uint32_t boundary, const char *on_mark)
+{
+	uint64_t step = 0;
+	for (uint32_t i = 0; on_mark && i <= process->boundaries[boundary].mark; i++)
+		step += strcmp(process->marks[i].name, on_mark) == 0;
+	return step;
+}
+
+static void put_boundary(const struct profile_process *process, uint32_t boundary, uint32_t first, const char *on_mark,
+                         struct growth *growth)
+{
+	struct profile_counts counts;
+	struct growth_instant instant = {process->boundaries[boundary].time_ns, 0, process->tracker_bytes,
+	                                 step_of(process, boundary, on_mark)};
+	if (!growth_begin(growth, &instant))
+		return;
+	for (uint32_t i = 0; i < process->stack_count; i++)
+		if (is_known(process, i, first) && history_at(process, i, boundary, &counts))
+			put(growth, i, &counts);
+}
+
+static void put_now(const struct profile_process *process, uint32_t first, struct growth *growth)
+{
+	struct growth_instant now = {process->lived_ns, process->rss_bytes, process->tracker_bytes, 0};
+	if (!growth_begin(growth, &now))
+		return;
+	for (uint32_t i = 0; i < process->stack_count; i++)
+		if (is_known(process, i, first))
+			put(growth, i, &process->stacks[i].counts);
+}
+
+/* The last one just before now would make a window of next to nothing: now stands for it. */
+static bool is_just_now(const struct profile_process *process, uint32_t boundary)
+{
+	uint64_t at = process->boundaries[boundary].time_ns;
+	return process->lived_ns <= at || process->lived_ns - at < process->window_ns / 2;
+}
+
+bool past_windows(const struct profile_process *process, const char *on_mark, struct growth *growth)
+{
+	uint32_t boundaries[GROWTH_INSTANTS];
+	size_t count = boundaries_of(process, on_mark, boundaries);
+	growth_init(growth);
+	growth->has_flow = true;
+	growth->by_steps = on_mark != NULL;
+	if (!on_mark && count > 1 && is_just_now(process, boundaries[count - 1]))
+		count--;
+	for (size_t i = 0; i < count; i++)
+		put_boundary(process, boundaries[i], boundaries[0], on_mark, growth);
+	if (!on_mark && count)
+		put_now(process, boundaries[0], growth);
+	return growth_windows(growth) >= VERDICT_WINDOWS;
+}
