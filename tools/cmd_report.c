@@ -1,6 +1,7 @@
 /*
  * cmd_report: `mtrace report` and `mtrace leaks`: the same document, in full or what is live alone, worst first. Verdicts
- * need windows: `leaks` takes them of a running process, or makes them of several recordings. Exit 1 when the run recorded
+ * need windows: a process's own history has them, also after its death; where it is too short, or others are asked for,
+ * `leaks` takes them of a running process; and it makes them of several recordings. Exit 1 when the run recorded
  * no allocation (a run that observed nothing is never a pass), or nothing has a verdict that was asked for.
  */
 #include "command.h"
@@ -13,6 +14,7 @@
 #include "emit/emit.h"
 #include "emit/emit_text.h"
 #include "model/leaks.h"
+#include "model/past.h"
 #include "model/profile.h"
 #include "observe/moments.h"
 #include "observe/observe.h"
@@ -39,7 +41,7 @@ const struct command_option cmd_report_options[] = {
 
 const struct command_option cmd_leaks_options[] = {
 	OPTIONS("what rows are (default: stack)"),
-	[FOR] = {"--for", "DURATION", "observe a running process for so long (default 90s; 0: only what is live now)"},
+	[FOR] = {"--for", "DURATION", "observe a running process for so long (default: 90s where its history is too short; 0: no)"},
 	[LIMIT] = {"--limit", "SIZE", "say when that is reached (default: the memory limit of its cgroup)"},
 	[ON_LINE] = {"--on-line", NULL, "a window ends with each line on stdin, all with its end; answered on stderr"},
 	[ON_MARK] = {"--on-mark", "NAME", "a window ends at each mark of that name that the program makes"},
@@ -213,6 +215,45 @@ static bool observe(const struct command *self, struct request *r, struct observ
 	return true;
 }
 
+/* Series are stacks. */
+static void judge_stacks(const struct request *r, const struct growth *growth, pid_t pid, struct shown *s)
+{
+	uint32_t *same = calloc(growth->series_count + 1, sizeof *same);
+	if (!same)
+		die(EXIT_TROUBLE, "out of memory");
+	for (uint32_t i = 0; i < growth->series_count; i++)
+		same[i] = i;
+	leaks_judge(growth, same, &s->profile->processes[0], labeller_of(r), &s->leaks);
+	set_limit(r, pid, &s->leaks);
+	free(same);
+}
+
+/* 0: it does not run. A recording of a running one is no process. */
+static pid_t is_running(const struct request *r)
+{
+	struct observe o;
+	struct read_error error;
+	if (observe_begin(&o, r->targets[0], &error) != 0)
+		return 0;
+	pid_t pid = o.running.pid;
+	observe_free(&o);
+	return pid;
+}
+
+/* From what its own record remembers. Returns how many windows that has. */
+static size_t judge_past(const struct request *r, struct shown *s)
+{
+	struct growth growth;
+	s->judged = past_windows(&s->profile->processes[0], r->windows.on_mark, &growth);
+	size_t windows = growth_windows(&growth);
+	if (s->judged) {
+		judge_stacks(r, &growth, is_running(r), s);
+		s->leaks.from_history = true;
+	}
+	growth_free(&growth);
+	return windows;
+}
+
 static bool compare_moments(const struct command *self, struct request *r, struct shown *s)
 {
 	struct read_error error = {""};
@@ -223,33 +264,20 @@ static bool compare_moments(const struct command *self, struct request *r, struc
 		return false;
 	}
 	show_name(s->profile, r->search_count ? r->search : NULL);
-	uint32_t stacks = s->profile->processes[0].stack_count, *same = calloc(growth.series_count + stacks + 1, sizeof *same);
-	if (!same)
-		die(EXIT_TROUBLE, "out of memory");
-	for (uint32_t i = 0; i < growth.series_count; i++)
-		same[i] = i;
 	s->judged = growth.count > 1;
 	snprintf(s->no_verdict, sizeof s->no_verdict, "these recordings show one instant");
-	if (s->judged) {
-		leaks_judge(&growth, same, &s->profile->processes[0], labeller_of(r), &s->leaks);
-		set_limit(r, 0, &s->leaks);
-	}
-	free(same);
+	if (s->judged)
+		judge_stacks(r, &growth, 0, s);
 	growth_free(&growth);
 	return true;
 }
 
-static void say_why_none(const struct request *r, struct shown *s)
+static void say_why_none(const struct request *r, struct shown *s, size_t windows)
 {
-	const struct profile_process *process = &s->profile->processes[0];
-	if (process->end != PROFILE_RUNNING)
-		snprintf(s->no_verdict, sizeof s->no_verdict, "it has ended, and one instant says nothing of growth; `mtrace leaks PID` "
-		         "while it runs does");
-	else if (r->windows.for_ns || r->windows.on_line || r->windows.on_mark)
-		snprintf(s->no_verdict, sizeof s->no_verdict, "a recording shows one instant; `mtrace leaks` takes several of one "
-		         "process, or its pid");
-	else
-		snprintf(s->no_verdict, sizeof s->no_verdict, "no windows were asked for (--for 0)");
+	bool ended = s->profile->processes[0].end != PROFILE_RUNNING;
+	const char *next = ended ? "; `mtrace leaks PID` while it runs takes more" : is_running(r) ? "; --for takes more" : "";
+	snprintf(s->no_verdict, sizeof s->no_verdict, "%sits history has %zu window%s, and verdicts take %d%s",
+	         ended ? "it has ended, and " : "", windows, windows == 1 ? "" : "s", VERDICT_WINDOWS, next);
 }
 
 static bool wants_windows(const struct request *r)
@@ -257,22 +285,48 @@ static bool wants_windows(const struct request *r)
 	return r->windows.for_ns || r->windows.on_line || r->windows.on_mark;
 }
 
-static bool open_shown(const struct command *self, struct request *r, struct shown *s)
+static bool observe_running(const struct command *self, struct request *r, struct shown *s, bool *done)
 {
 	struct observe o;
 	struct read_error error;
-	bool done;
+	if (observe_begin(&o, r->targets[0], &error) != 0)
+		return false;
+	*done = observe(self, r, &o, s);
+	observe_free(&o);
+	return true;
+}
+
+static void say_it_goes_on(const struct command *self, const struct request *r, size_t windows)
+{
+	if (!r->json || r->windows.progress)
+		warn("%s: its history has %zu window%s, and verdicts take %d: windows are taken now, for %g s (Ctrl-C ends)",
+		     self->name, windows, windows == 1 ? "" : "s", VERDICT_WINDOWS, (double)r->windows.for_ns / 1e9);
+}
+
+/* Windows that were asked for, else what its history tells, else windows all the same. */
+static bool open_shown(const struct command *self, struct request *r, struct shown *s)
+{
+	bool done, asked = r->has_for || r->windows.on_line || r->windows.on_mark;
 	if (r->target_count > 1)
 		return compare_moments(self, r, s);
-	if (wants_windows(r) && observe_begin(&o, r->targets[0], &error) == 0) {
-		done = observe(self, r, &o, s);
-		observe_free(&o);
+	if (asked && wants_windows(r) && observe_running(self, r, s, &done))
 		return done;
-	}
 	s->profile = show_open(self->name, r->targets[0], r->search_count ? r->search : NULL);
-	if (s->profile)
-		say_why_none(r, s);
-	return s->profile != NULL;
+	if (!s->profile)
+		return false;
+	size_t windows = judge_past(r, s);
+	if (s->judged)
+		return true;
+	struct profile *now = s->profile;
+	if (!asked && wants_windows(r) && is_running(r)) {
+		say_it_goes_on(self, r, windows);
+		if (observe_running(self, r, s, &done)) {
+			profile_free(now);
+			return done;
+		}
+	}
+	say_why_none(r, s, windows);
+	return true;
 }
 
 /* ---- showing it ---- */

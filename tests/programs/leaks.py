@@ -6,7 +6,8 @@ leaks.py [options] MTRACE VICTIM KIND SEED [-- OPTIONS of mtrace leaks]     with
   --pause SECONDS  at least so long each
   --on MODE        line: windows end by handshake, each one when all of it is done (default); mark: at the victim's marks;
                    time: the victim goes on by itself, mtrace as its options say; file: recordings, one a window, in a
-                   directory named by --directory, given to mtrace in another order
+                   directory named by --directory, given to mtrace in another order; history: nobody looks; then the
+                   process is judged, the same after SIGKILL, and a recording of that: NAME.json in --directory
   --kill           kill the victim half way; --interrupt: interrupt mtrace half way
 
 The exit status is that of mtrace leaks; stdout is its stdout.
@@ -102,6 +103,29 @@ def on_files(o, victim):
     return subprocess.run([o.mtrace, "leaks", *o.options, *paths]).returncode
 
 
+def on_history(o, victim, start):
+    """Windows at even times, whatever else the machine does."""
+    for i in range(o.windows):
+        time.sleep(max(0, start + i * o.pause - time.monotonic()))
+        if not victim.window():
+            sys.exit("the victim has ended")
+
+    def judge(name, target):
+        with open(os.path.join(o.directory, name + ".json"), "w") as out:
+            return subprocess.run([o.mtrace, "leaks", *o.options, target], stdout=out).returncode
+
+    segments = os.environ["MTRACE_OPTIONS"].split("dir=")[1].split(":")[0]
+    pid = victim.process.pid
+    segment = [os.path.join(segments, s) for s in os.listdir(segments) if s.startswith(f"mtrace.{pid}.")][0]
+    recording = os.path.join(o.directory, "recording.mtr")
+    status = judge("live", str(pid))
+    victim.process.kill()
+    victim.process.wait()
+    status |= judge("killed", segment)
+    status |= subprocess.run([o.mtrace, "snap", segment, "-o", recording], stdout=sys.stderr).returncode
+    return status | judge("recording", recording)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--windows", type=int, default=160)
@@ -120,6 +144,9 @@ def main():
     victim.window()
     if o.on == "line":
         status = on_line(o, victim)
+    elif o.on == "history":
+        victim.pause = 0
+        status = on_history(o, victim, time.monotonic())
     elif o.on == "file":
         status = on_files(o, victim)
     else:

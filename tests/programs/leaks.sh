@@ -48,6 +48,70 @@ right lazy gc-lag
 right init startup
 right spike spike
 
+# ---- nobody looked: from the history alone, running, killed, recorded ----
+# Windows of 20 ms, history of 63 ms, so 95 units. All kinds at once: they sleep.
+remember() {
+	mkdir -p "$work/past.$1"
+	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=63" bounded 120 "$tests/programs/leaks.py" --on history --windows 300 \
+		--pause 0.02 --directory "$work/past.$1" "$mtrace" "$victims/victim_growth" "$1" 3 -- --json 2>"$work/past.$1/err"
+	echo $? >"$work/past.$1/status"
+}
+# remembered KIND: all three say leak of a leak, and never of anything else
+remembered() {
+	local out got leaks
+	[ "$(cat "$work/past.$1/status")" = 0 ] || tail -1 "$work/past.$1/err"
+	for of in live:running killed:killed recording:killed; do
+		cp "$work/past.$1/${of%:*}.json" "$work/out"
+		"$tests/programs/schema.py" --live --processes 1 --end "${of#*:}" "$work/out"
+		[ "$(query "$work/out" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "${of%:*}: no history"
+		got=$(verdicts_of "$1")
+		case $1 in
+		leak | slow | steps) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
+		*) [[ ! " $got " =~ " leak " ]] || echo "${of%:*}: a false alarm" ;;
+		esac
+		[[ ! " $(verdicts_of traffic) " =~ " leak " ]] || echo "${of%:*}: the traffic is called a leak"
+	done
+}
+clear_segments
+looking=() kinds="leak slow steps cache lru pool lazy init spike"
+for kind in $kinds; do
+	in_background remember $kind
+	looking+=($!)
+done
+wait "${looking[@]}"
+for kind in $kinds; do
+	remembered $kind >"$work/said" 2>&1
+	verdict "$kind, never watched: running, killed, recorded" "$work/said"
+done
+"$mtrace" leaks "$work/past.leak/recording.mtr" >"$work/out" 2>"$work/err"
+expect "says of which windows" "0 1 0" \
+	"$? $(grep -c '^  observed .* in [0-9]* windows of its own history, of .* to ' "$work/out") $(wc -l <"$work/err")"
+"$mtrace" leaks --on-mark window --json "$work/past.leak/recording.mtr" >"$work/out" 2>"$work/err"
+expect "at its marks" "0 leak true" "$? $(verdicts_of leak) $(jq '.processes[0].growth | .by_steps and .from_history' "$work/out")"
+"$mtrace" report --json "$work/past.steps/recording.mtr" >"$work/out" 2>"$work/err"
+expect "a report has verdicts, too" "0 leak" "$? $(verdicts_of steps)"
+
+# A young one has no history to speak of: windows are taken, until it ends.
+clear_segments
+mkfifo "$work/go"
+preload -- "$victims/victim_growth" leak 1 <"$work/go" >"$work/answers" &
+young=$!
+background+=($young)
+exec 9>"$work/go"
+echo -n www >&9
+: >"$work/err"
+within 20 has_segment $young
+"$mtrace" leaks $young >"$work/out" 2>"$work/err" 9>&- &
+looking=$!
+background+=($looking)
+within 20 grep -q 'its history has [0-7] windows\?, and verdicts take 8: windows are taken now' "$work/err"
+expect "too young: says that windows are taken" 0 $?
+exec 9>&-
+wait $young $looking
+expect "and ends with the process" 0 $?
+"$mtrace" leaks --for 0 "$(segment_of $young)" >"$work/out" 2>"$work/err"
+expect "without a history: why no verdict" "0 1" "$? $(grep -c '^no verdict: it has ended, and its history has [0-7] window' "$work/out")"
+
 # ---- what is said ----
 look -- leak 1 -n 2 --limit 4g
 expect "status" 0 $?

@@ -323,6 +323,7 @@ static json_t *growth(const struct leaks *l)
 	set_number(o, "windows", l->windows);
 	set_number(o, "observed_ns", l->observed_ns);
 	set(o, "by_steps", json_boolean(l->by_steps));
+	set(o, "from_history", json_boolean(l->from_history));
 	set_number(o, "rss_bytes_begin", l->rss_begin);
 	set_number(o, "rss_bytes_end", l->rss_end);
 	set(o, "live_bytes_change", must(json_integer(l->live_change)));

@@ -147,17 +147,32 @@ static void tally(const struct page *page)
 	fputc('\n', page->out);
 }
 
+/* Which windows they were. */
+static void observed(const struct page *page)
+{
+	const struct leaks *l = page->judged;
+	char time[32], least[32], most[32];
+	emit_duration(time, l->observed_ns);
+	text_label(page, "observed");
+	fprintf(page->out, "%s in %zu windows%s", time, l->windows, l->from_history ? " of its own history" : "");
+	if (l->by_steps) {
+		fprintf(page->out, ", each a step%s of its work", l->from_history ? ", or some," : "");
+	} else if (l->from_history) {
+		emit_duration(least, l->window_least_ns);
+		emit_duration(most, l->window_most_ns);
+		fprintf(page->out, ", of %s to %s", least, most);
+	}
+	fprintf(page->out, "%s\n", l->windows < VERDICT_WINDOWS ? ": too few for verdicts, it takes 8" : "");
+}
+
 static void head(const struct page *page, uint32_t listed, int64_t change)
 {
 	const struct leaks *l = page->judged;
-	char time[32], sight[32];
+	char sight[32];
 	fputc('\n', page->out);
 	share(page, listed, change);
 	limit(page);
-	emit_duration(time, l->observed_ns);
-	text_label(page, "observed");
-	fprintf(page->out, "%s in %zu windows%s%s\n", time, l->windows, l->by_steps ? ", each a step of its work" : "",
-	        l->windows < VERDICT_WINDOWS ? ": too few for verdicts, it takes 8" : "");
+	observed(page);
 	if (l->sight_per_hour >= 0) {
 		emit_bytes(sight, (uint64_t)l->sight_per_hour);
 		text_label(page, "sight");

@@ -208,6 +208,11 @@ static void sum_up(const struct growth *growth, struct leaks *l)
 	l->windows = growth_windows(growth);
 	l->observed_ns = growth_span(growth);
 	l->by_steps = growth->by_steps;
+	for (size_t i = 1; i < growth->count; i++) {
+		uint64_t window_ns = growth->instants[i].time_ns - growth->instants[i - 1].time_ns;
+		l->window_least_ns = i == 1 || window_ns < l->window_least_ns ? window_ns : l->window_least_ns;
+		l->window_most_ns = window_ns > l->window_most_ns ? window_ns : l->window_most_ns;
+	}
 	if (growth->count)
 		l->tracker_change = less(growth->instants[growth->count - 1].tracker_bytes, growth->instants[0].tracker_bytes);
 	for (size_t i = growth->count; i-- > 0;) { /* it may end before the last: then it has none there */

@@ -31,7 +31,8 @@ struct leaks {
 	uint32_t *row_of_stack; /* index in rows, by index of process->stacks */
 	size_t windows;
 	uint64_t observed_ns;
-	bool by_steps;
+	bool by_steps, from_history;
+	uint64_t window_least_ns, window_most_ns;
 	uint64_t rss_begin, rss_end; /* 0: not known; the begin too, when it was measured once */
 	int64_t tracker_change;
 	int64_t live_change;         /* bytes of malloc and mmap */
