@@ -12,7 +12,7 @@ table() {
 	cat <<-END
 		memo hit, 12 frames deep|525|60000||micro N 12
 		memo hit, 40 frames deep|720|30000||micro N 40
-		two inner frames change, 12 deep|1750|40000||paths 16 16 N 2 10 next
+		two inner frames change, 12 deep|660|40000||paths 16 16 N 2 10 next
 		ten inner frames change, 200 stacks at random|5000|40000||paths 200 200 N 10 2
 		cold, every stack new, 12 deep|6300|20000||paths N 1 0 10 2
 		no stacks (unwind=none)|470|100000|unwind=none|micro N 12
