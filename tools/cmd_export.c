@@ -74,12 +74,7 @@ static bool take(struct request *r, int option, const char *value)
 	case ALLOCATED: r->emit.allocated = true; return true;
 	case INLINED: r->emit.inlined_tag = true; return true;
 	case ROWS: return show_number("export", value, &r->emit.limit);
-	case -3:
-		if (r->target)
-			warn("export: one target at a time: %s or %s?", r->target, value);
-		else
-			r->target = value;
-		return r->target == value;
+	case -3: return show_one_target("export", &r->target, value);
 	default: return false;
 	}
 }

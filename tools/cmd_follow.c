@@ -440,10 +440,7 @@ static bool take(struct follow *f, int option, const char *value)
 	case JSON: f->json = true; return true;
 	case ROWS: return show_number("follow", value, &f->emit.limit);
 	case ALL: f->all = true; return true;
-	case -3:
-		if (f->target)
-			warn("follow: one target at a time: %s or %s?", f->target, value);
-		return !f->target && (f->target = value) != NULL;
+	case -3: return show_one_target("follow", &f->target, value);
 	default: return false;
 	}
 }

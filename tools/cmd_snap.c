@@ -36,12 +36,7 @@ static bool take(struct request *r, int option, const char *value)
 		if (r->search_count < MOST_SEARCH)
 			r->search[r->search_count++] = value;
 		return show_is_directory("snap", value);
-	case -3:
-		if (r->target)
-			warn("snap: one target at a time: %s or %s?", r->target, value);
-		else
-			r->target = value;
-		return r->target == value;
+	case -3: return show_one_target("snap", &r->target, value);
 	default: return false;
 	}
 }

@@ -229,6 +229,16 @@ bool show_number(const char *command, const char *text, uint32_t *number)
 	return false;
 }
 
+bool show_one_target(const char *command, const char **target, const char *value)
+{
+	if (*target) {
+		warn("%s: one target at a time: %s or %s?", command, *target, value);
+		return false;
+	}
+	*target = value;
+	return true;
+}
+
 /* A number, and the unit after it by its first letter, which one of `rests` may follow; false: neither, or too much. */
 static bool take_unit(const char *text, const char *letters, const uint64_t *factors, const char *const *rests,
                       uint64_t *value)

@@ -21,6 +21,9 @@ struct profile *show_open(const char *command, const char *target, const char *c
 /* The same for a profile that was read already. */
 void show_name(struct profile *p, const char *const *search);
 
+/* Takes an operand, of which there may be one. false after one line on stderr. */
+bool show_one_target(const char *command, const char **target, const char *value);
+
 /* A size (2g, 512m, 1000000) and a duration (90s, 10m, 2h) that OPTION was given. false after one line on stderr. */
 bool show_size(const char *command, const char *option, const char *text, uint64_t *bytes);
 bool show_duration(const char *command, const char *option, const char *text, uint64_t *ns);
