@@ -3,14 +3,9 @@
  * stores: the same counts every time, whether the process is dead or its thread only stands still there.
  */
 #include <check.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "fake_segment.h"
+#include "fake_read.h"
 #include "model/profile.h"
 #include "read/read.h"
 #include "run.h"
@@ -80,25 +75,13 @@ static void teardown(void)
 
 static void check(int stage, bool alive)
 {
-	char path[64];
-	bool seen_alive;
-	struct read_error error;
-	int fd = memfd_create("mtrace.test", MFD_CLOEXEC);
-	fake_segment_write(f, fd);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	int holder = open(path, O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(flock(holder, alive ? LOCK_EX | LOCK_NB : LOCK_UN), 0);
-	struct profile *p = profile_new();
-	ck_assert_int_eq(read_segment_fd(fd, "fake", p, &seen_alive, &error), 0);
-	ck_assert_int_eq(seen_alive, alive);
+	struct profile *p = fake_segment_read(f, alive);
 	const struct profile_counts *c = &p->processes[0].by_kind[MTRACE_KIND_JNI_GLOBAL];
 	ck_assert_msg(c->alloc_blocks == 111 && c->alloc_bytes == 1110, "stage %d, alive %d: %llu blocks, %llu bytes", stage,
 	              alive, (unsigned long long)c->alloc_blocks, (unsigned long long)c->alloc_bytes);
 	ck_assert_uint_eq(p->processes[0].by_kind[MTRACE_KIND_JNI_WEAK].alloc_blocks, stage > 8 ? 7 : 0);
 	ck_assert_uint_eq(p->processes[0].unsettled_stacks, 0);
 	profile_free(p);
-	close(holder);
-	close(fd);
 }
 
 START_TEST(a_fold_that_stopped_is_read)

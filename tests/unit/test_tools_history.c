@@ -3,14 +3,9 @@
  * was stopped after each of its stores, of a dead process and of one that runs; and what model/history.h makes of that.
  */
 #include <check.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "fake_segment.h"
+#include "fake_read.h"
 #include "model/history.h"
 #include "model/profile.h"
 #include "read/read.h"
@@ -90,23 +85,6 @@ static void teardown(void)
 	fake_segment_free(f);
 }
 
-static struct profile *open_fake(bool alive)
-{
-	char path[64];
-	bool seen_alive;
-	struct read_error error;
-	int fd = memfd_create("mtrace.test", MFD_CLOEXEC);
-	fake_segment_write(f, fd);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	int holder = open(path, O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(flock(holder, alive ? LOCK_EX | LOCK_NB : LOCK_UN), 0);
-	struct profile *p = profile_new();
-	ck_assert_int_eq(read_segment_fd(fd, "fake", p, &seen_alive, &error), 0);
-	close(holder);
-	close(fd);
-	return p;
-}
-
 static uint32_t stack_of(const struct profile_process *process, enum mtrace_kind kind)
 {
 	for (uint32_t i = 0; i < process->stack_count; i++)
@@ -170,7 +148,7 @@ START_TEST(a_fold_that_stopped_has_one_history)
 {
 	fold_until(_i);
 	for (int alive = 0; alive < 2; alive++) {
-		struct profile *p = open_fake(alive);
+		struct profile *p = fake_segment_read(f, alive);
 		/* of one that runs and stands before its fold is valid, it cannot be known whether it goes on */
 		if (alive && (_i == 1 || _i == 2))
 			expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}, "alive", _i);
@@ -184,7 +162,7 @@ END_TEST
 
 START_TEST(live_counts_follow)
 {
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	struct profile_counts c;
 	ck_assert(history_at(&p->processes[0], stack_of(&p->processes[0], MTRACE_KIND_JNI_GLOBAL), 3, &c));
 	ck_assert_uint_eq(c.live_blocks, 105 - 2);
@@ -204,7 +182,7 @@ START_TEST(less_than_nothing_in_an_entry)
 {
 	struct mtrace_past *p = fake_element(f, MTRACE_REGION_HISTORY, ARRAY + 1);
 	*p = (struct mtrace_past){3, (uint32_t)-2, (uint64_t)-20, 4, 40};
-	struct profile *profile = open_fake(false);
+	struct profile *profile = fake_segment_read(f, false);
 	struct profile_counts c;
 	ck_assert(history_at(&profile->processes[0], stack_of(&profile->processes[0], MTRACE_KIND_JNI_GLOBAL), 1, &c));
 	ck_assert_uint_eq(c.freed_blocks, 6 + 1);
@@ -217,21 +195,21 @@ START_TEST(what_is_not_known_is_said)
 {
 	static const uint64_t never[] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	set_array(ARRAY, 3, 6); /* begins late */
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, 9, 105}, "late", 0);
 	profile_free(p);
 	set_word(row, MTRACE_PAST_LOST, 10);
-	p = open_fake(false);
+	p = fake_segment_read(f, false);
 	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, 105}, "lost", 0);
 	profile_free(p);
 	set_word(row, 0, 0); /* counted before its history could be begun */
-	p = open_fake(false);
+	p = fake_segment_read(f, false);
 	expect(p, MTRACE_KIND_JNI_GLOBAL, never, "not begun", 0);
 	profile_free(p);
 	set_word(row, ARRAY, 10);
 	set_array(ARRAY, 3, 0);
 	set_tally(STRAY, row, 4 | MTRACE_EPOCHS_MIXED, 1);
-	p = open_fake(false);
+	p = fake_segment_read(f, false);
 	expect(p, MTRACE_KIND_JNI_GLOBAL, never, "a stray of several epochs", 0);
 	profile_free(p);
 }
@@ -243,11 +221,11 @@ START_TEST(damaged_histories_are_left_out)
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		set_word(row, bad[i].array, 10);
 		set_array(ARRAY, bad[i].places, 0);
-		profile_free(open_fake(false));
+		profile_free(fake_segment_read(f, false));
 	}
 	set_boundary(40, 9, 7, 77); /* an epoch twice, and a mark that is not there */
 	set_boundary(41, 0, 0, 0);
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	ck_assert_uint_le(p->processes[0].boundary_count, 5);
 	profile_free(p);
 }
@@ -256,7 +234,7 @@ END_TEST
 START_TEST(older_segments_have_none)
 {
 	fake_header(f)->region_count = MTRACE_REGION_EPOCHS;
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	ck_assert_uint_eq(p->processes[0].boundary_count, 0);
 	ck_assert_uint_eq(p->processes[0].change_count, 0);
 	ck_assert_uint_eq(p->processes[0].window_ns, 0);
@@ -274,7 +252,7 @@ START_TEST(equal_stacks_add_up)
 	set_array(OTHER_ARRAY, 3, 4);
 	set_entry(OTHER_ARRAY, 0, 4, 20);
 	set_entry(ARRAY, 0, 1, 4); /* before the other's begin: known together only from there on */
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	const struct profile_process *process = &p->processes[0];
 	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, 7 + 20, 9 + 50, 105 + 50}, "both", 0);
 	for (uint32_t i = 0; i < process->change_count; i++)
@@ -287,7 +265,7 @@ END_TEST
 
 START_TEST(back_to_a_mark)
 {
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	struct profile_process *process = &p->processes[0];
 	ck_assert_uint_eq(history_of_mark(process, "cold"), PROFILE_NO_MARK);
 	uint32_t b = history_of_mark(process, "warm");
@@ -304,7 +282,7 @@ END_TEST
 
 START_TEST(windows_of_a_stack)
 {
-	struct profile *p = open_fake(false);
+	struct profile *p = fake_segment_read(f, false);
 	struct profile_process *process = &p->processes[0];
 	uint32_t even[HISTORY_WINDOWS_MOST];
 	struct verdict_window w[HISTORY_WINDOWS_MOST + 2];
