@@ -147,8 +147,8 @@ static uint32_t new_node(uint64_t key)
 
 /* Where nodes were found last, by their hash: one line to look at and the node's own instead of a bucket's, its
    sentinel's and those of the list. Private to the process, shared by its threads, and only believed when the node itself
-   agrees; mapped when there are more nodes than what a thread remembers of its own serves. */
-enum { HINTS_BITS = 18, HINTS_BYTES = sizeof(uint32_t) << HINTS_BITS, HINTS_FROM = 4096 };
+   agrees; mapped when there are more nodes than a processor's caches keep anyway. */
+enum { HINTS_BITS = 18, HINTS_BYTES = sizeof(uint32_t) << HINTS_BITS, HINTS_FROM = 32768 };
 static _Atomic uint32_t *_Atomic hints;
 
 static __attribute__((cold, noinline)) void map_hints(void)
