@@ -276,8 +276,8 @@ static void say_why_none(const struct request *r, struct shown *s, size_t window
 {
 	bool ended = s->profile->processes[0].end != PROFILE_RUNNING;
 	const char *next = ended ? "; `mtrace leaks PID` while it runs takes more" : is_running(r) ? "; --for takes more" : "";
-	snprintf(s->no_verdict, sizeof s->no_verdict, "%sits history has %zu window%s, and verdicts take %d%s",
-	         ended ? "it has ended, and " : "", windows, windows == 1 ? "" : "s", VERDICT_WINDOWS, next);
+	snprintf(s->no_verdict, sizeof s->no_verdict, "it has %s%zu window%s of history, and a verdict takes %d%s",
+	         ended ? "ended with " : "", windows, windows == 1 ? "" : "s", VERDICT_WINDOWS, next);
 }
 
 static bool wants_windows(const struct request *r)
@@ -299,7 +299,7 @@ static bool observe_running(const struct command *self, struct request *r, struc
 static void say_it_goes_on(const struct command *self, const struct request *r, size_t windows)
 {
 	if (!r->json || r->windows.progress)
-		warn("%s: its history has %zu window%s, and verdicts take %d: windows are taken now, for %g s (Ctrl-C ends)",
+		warn("%s: it has %zu window%s of history, and a verdict takes %d: windows are taken now, for %g s (Ctrl-C ends)",
 		     self->name, windows, windows == 1 ? "" : "s", VERDICT_WINDOWS, (double)r->windows.for_ns / 1e9);
 }
 

@@ -104,13 +104,13 @@ within 20 has_segment $young
 "$mtrace" leaks $young >"$work/out" 2>"$work/err" 9>&- &
 looking=$!
 background+=($looking)
-within 20 grep -q 'its history has [0-7] windows\?, and verdicts take 8: windows are taken now' "$work/err"
+within 20 grep -q 'it has [0-7] windows\? of history, and a verdict takes 8: windows are taken now' "$work/err"
 expect "too young: says that windows are taken" 0 $?
 exec 9>&-
 wait $young $looking
 expect "and ends with the process" 0 $?
 "$mtrace" leaks --for 0 "$(segment_of $young)" >"$work/out" 2>"$work/err"
-expect "without a history: why no verdict" "0 1" "$? $(grep -c '^no verdict: it has ended, and its history has [0-7] window' "$work/out")"
+expect "without a history: why no verdict" "0 1" "$? $(grep -c '^no verdict: it has ended with [0-7] windows* of history' "$work/out")"
 
 # ---- what is said ----
 look -- leak 1 -n 2 --limit 4g
