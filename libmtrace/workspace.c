@@ -1,0 +1,87 @@
+#include "workspace.h"
+
+#include <string.h>
+
+#include "epochs.h"
+#include "slots.h"
+
+/* ---- memory ------------------------------------------------------------------------------------------ */
+
+/* Of all slots; a forked child has the parent's. */
+static _Atomic uint64_t slots_touched;
+
+/* At most: all of a slot but the pages behind the deepest walk, in both lists of frames (of which one page may be shared). */
+static uint64_t slot_bytes_touched(uint32_t deepest)
+{
+	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
+	uint64_t all = (offsetof(struct workspace, has_mixed) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
+}
+
+/* Once when it is new, then as its thread's stack grows by a page of frames: ten times in all. Killed in between: a few
+   pages are not told of. */
+__attribute__((cold, noinline)) void workspace_note_deepest(struct workspace *work, uint32_t depth)
+{
+	enum { AT_A_TIME = MTRACE_PAGE_BYTES / sizeof(struct memo_frame) };
+	uint32_t deepest = depth + AT_A_TIME < UNWIND_MAX_DEPTH ? depth + AT_A_TIME : UNWIND_MAX_DEPTH;
+	uint64_t more = slot_bytes_touched(deepest) - (work->deepest ? slot_bytes_touched(work->deepest) : 0);
+	work->deepest = deepest;
+	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
+	segment_add_private(more);
+}
+
+__attribute__((cold, noinline)) void workspace_note_mixed(struct workspace *work)
+{
+	uint64_t more = (sizeof *work - offsetof(struct workspace, has_mixed)) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	work->has_mixed = true;
+	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
+	segment_add_private(more);
+}
+
+void workspace_begin_bytes(void)
+{
+	segment_add_private(SLOTS_OWNERS_BYTES + atomic_load_explicit(&slots_touched, memory_order_relaxed));
+	unwind_count_bytes(&segment.hot->private_bytes);
+}
+
+/* ---- whose it is ------------------------------------------------------------------------------------- */
+
+void workspace_mend(struct workspace *work)
+{
+	memo_forget(&work->memo);
+	work->tenure += 1ull << 32;
+	work->kind = MTRACE_KIND_NONE;
+	if (work->has_mixed)
+		work->past.count = 0;
+	counts_settle(&work->tallies);
+}
+
+static void forget_ids(struct workspace *work)
+{
+	memset(&work->near, 0, sizeof work->near);
+	memset(&work->children, 0, sizeof work->children);
+	if (work->has_mixed)
+		memset(&work->mixed, 0, sizeof work->mixed);
+}
+
+struct workspace *workspace_claim(void)
+{
+	uint32_t index, process = (uint32_t)(atomic_load_explicit(&owner_page->generation, memory_order_relaxed) >> 32);
+	struct workspace *work = slots_claim(segment.header->pid, plat_tid(), sizeof *work, &index);
+	if (!work)
+		return NULL;
+	work->slot = index;
+	if (work->process == 0)
+		work->recents.credit = RECENT_CREDIT;
+	if (work->process != process) { /* new, or of the process that forked this one: its ids are another segment's */
+		if (work->process)
+			forget_ids(work);
+		counts_prepare(&work->tallies, index);
+	}
+	work->process = process;
+	if (!work->deepest)
+		workspace_note_deepest(work, 0);
+	workspace_mend(work);
+	counts_enter_epoch(&work->tallies, epochs_now());
+	return work;
+}

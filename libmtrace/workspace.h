@@ -1,0 +1,67 @@
+/*
+ * workspace: what one thread keeps for itself, in its slot: tallies, and what it remembers of the live table, the trie and
+ * its walks. Called by event (who has it), capture and tracker (who use it).
+ *
+ * Only its own thread uses it, and never inside a signal handler that interrupted a hook; a hook that was left half way by a
+ * jump leaves one that must be mended. It passes to the next thread of the slot; in a forked child it is a copy, whose
+ * ids are another segment's. Private memory, counted as it is touched (design 5.1: bounded by SLOTS_MOST).
+ */
+#ifndef MTRACE_WORKSPACE_H
+#define MTRACE_WORKSPACE_H
+
+#include "counts.h"
+#include "live.h"
+#include "mixed.h"
+#include "stacks.h"
+#include "unwind/memo.h"
+
+enum { DEPTH_MOST = 256 }; /* of depth= */
+
+/* The nodes of the last stack that went through other languages, from the outermost frame inwards. */
+struct mixed_past {
+	uint32_t count, kind, end;
+	struct {
+		uint32_t tag, node;
+	} at[DEPTH_MOST];
+};
+
+struct workspace {
+	uint32_t slot;      /* its index */
+	uint32_t process;   /* of the owner page's generation: which process it was prepared for */
+	uint32_t deepest;   /* frames that it has had room for: what is beyond them was never touched */
+	/* what the notes of the memo's frames are: nodes of stacks of `kind` that begin with frames[first] under `marker`;
+	   NONE: nothing */
+	uint32_t kind, first, marker;
+	uint32_t count, row; /* the row of all `count` frames */
+	struct counts_tallies tallies;
+	struct live_near near;
+	struct stacks_children children;
+	uint64_t tenure;    /* counts what ends everything remembered of a stack, in its upper half */
+	struct recents recents;
+	struct memo memo;
+	bool has_mixed;     /* what follows was touched: the thread's stacks have gone through another language */
+	struct mixed_past past;
+	struct mixed_near mixed;
+};
+
+/* For the calling thread; NULL: no slot to be had. What its last thread left stays true in one process but for the memo,
+   which is of another stack. */
+struct workspace *workspace_claim(void);
+
+/* The hook that used it last was perhaps left half way: nothing remembered of a stack is looked at again. */
+void workspace_mend(struct workspace *work);
+
+/* Once per process: what other threads' slots, or the parent's, take already. */
+void workspace_begin_bytes(void);
+
+/* The slot was touched for a walk of `depth` frames, or for stacks of other languages. Only when that is news: cold. */
+void workspace_note_deepest(struct workspace *work, uint32_t depth);
+void workspace_note_mixed(struct workspace *work);
+
+/* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
+static inline uint64_t workspace_stamp(const struct workspace *work)
+{
+	return rules_epoch() + work->tenure;
+}
+
+#endif
