@@ -96,10 +96,7 @@ static void huge_clear(uint64_t key)
 
 static uint64_t make_word(uintptr_t address, const struct live_block *block)
 {
-	struct live_block kept = *block;
-	if (unlikely(kept.size > MTRACE_SLOT_SIZE_HUGE))
-		kept.size = MTRACE_SLOT_SIZE_HUGE;
-	return live_word(address, &kept);
+	return live_word(address, block->row, block->size < MTRACE_SLOT_SIZE_HUGE ? block->size : MTRACE_SLOT_SIZE_HUGE);
 }
 
 static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_block *out)
@@ -195,22 +192,19 @@ static uint64_t next_leaf(uint64_t leaf)
 
 static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struct slot *found)
 {
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
-		uint64_t word = live_read(line, i);
-		if (live_is(word, granules)) {
-			*found = (struct slot){&line->word[i], word};
+	for (uint32_t slots = live_of_granule(line, granules); slots; slots &= slots - 1) {
+		found->word = &line->word[__builtin_ctz(slots)];
+		found->value = atomic_load_explicit(found->word, memory_order_acquire); /* pairs: live_take */
+		if (live_is(found->value, granules))
 			return true;
-		}
 	}
 	return false;
 }
 
 static atomic_word *empty_in_line(struct mtrace_live_line *line)
 {
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		if (!live_read(line, i))
-			return &line->word[i];
-	return NULL;
+	uint32_t slots = live_empty(line);
+	return slots ? &line->word[__builtin_ctz(slots)] : NULL;
 }
 
 /* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */

@@ -29,6 +29,7 @@
 #define MTRACE_LIVE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "format.h"
@@ -122,25 +123,67 @@ static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule
 	return (struct mtrace_live_line *)(void *)(segment.base[MTRACE_REGION_LIVE_LINES] + offset);
 }
 
-static inline uint64_t live_read(struct mtrace_live_line *line, uint32_t i)
+/* Which slots of a line are empty, and which have blocks of a granule: bit i is slot i's. Hints: a slot's word is read, or
+   exchanged, again by who believes them, and an empty one passes for one of granule 0. Where a block stands in its line is
+   chance: no branch depends on it, and four instructions are what a slot costs. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define LIVE_GRANULE_OF(slot) /* the carry is: does it agree in the bits from SHIFT upwards? */                          \
+	"mov %[granules], %[word]\n\txor " slot "(%[line]), %[word]\n\tcmp %[limit], %[word]\n\tadc %[found], %[found]\n\t"
+#define LIVE_EMPTY(slot) "cmpq $1, " slot "(%[line])\n\tadc %[empty], %[empty]\n\t"
+#define LIVE_EVERY_SLOT(do_) do_("32") do_("24") do_("16") do_("8") do_("0")
+
+static inline __attribute__((always_inline)) uint32_t live_of_granule(const struct mtrace_live_line *line, uint64_t granules)
 {
-	return atomic_load_explicit(&line->word[i], memory_order_acquire);
+	uint32_t found = 0;
+	uint64_t word;
+	__asm__(LIVE_EVERY_SLOT(LIVE_GRANULE_OF)
+		: [found] "+&r"(found), [word] "=&r"(word)
+		: [line] "r"(line), "m"(line->word), [granules] "r"(granules), [limit] "r"(1ull << MTRACE_SLOT_GRANULE_SHIFT)
+		: "cc");
+	return found;
 }
 
-/* Is the word the granule's? `granules` is the granule where a word has it. */
-static inline bool live_is(uint64_t word, uint64_t granules)
+static inline __attribute__((always_inline)) uint32_t live_empty(const struct mtrace_live_line *line)
 {
-	return (word ^ granules) < 1ull << MTRACE_SLOT_GRANULE_SHIFT && likely(word);
+	uint32_t empty = 0;
+	__asm__(LIVE_EVERY_SLOT(LIVE_EMPTY) : [empty] "+&r"(empty) : [line] "r"(line), "m"(line->word) : "cc");
+	return empty;
+}
+#else
+static inline uint32_t live_of_granule(const struct mtrace_live_line *line, uint64_t granules)
+{
+	uint32_t found = 0;
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		found |= (uint32_t)((atomic_load_explicit(&line->word[i], memory_order_relaxed) ^ granules) <
+				    1ull << MTRACE_SLOT_GRANULE_SHIFT) << i;
+	return found;
 }
 
+static inline uint32_t live_empty(const struct mtrace_live_line *line)
+{
+	uint32_t empty = 0;
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		empty |= (uint32_t)!atomic_load_explicit(&line->word[i], memory_order_relaxed) << i;
+	return empty;
+}
+#endif
+_Static_assert(MTRACE_LIVE_SLOTS == 5 && offsetof(struct mtrace_live_line, word) == 0, "LIVE_EVERY_SLOT");
+
+/* A granule where a word has it. */
 static inline uint64_t live_granules(uintptr_t address)
 {
 	return (uint64_t)live_granule(address) << MTRACE_SLOT_GRANULE_SHIFT;
 }
 
-static inline uint64_t live_word(uintptr_t address, const struct live_block *block)
+/* Never 0 and never the granule alone: a block has a row. */
+static inline bool live_is(uint64_t word, uint64_t granules)
 {
-	return live_granules(address) | block->size << MTRACE_SLOT_ROW_BITS | block->row;
+	return (word ^ granules) < 1ull << MTRACE_SLOT_GRANULE_SHIFT && likely(word);
+}
+
+static inline uint64_t live_word(uintptr_t address, uint32_t row, uint64_t size)
+{
+	return live_granules(address) | size << MTRACE_SLOT_ROW_BITS | row;
 }
 
 /* Where a block's first look goes. */
@@ -170,20 +213,14 @@ static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t
 static inline __attribute__((always_inline)) bool live_put(struct live_place at, uintptr_t address, uint32_t row,
 							   uint32_t side, uint64_t size)
 {
-	uint64_t granules = live_granules(address), word = granules | size << MTRACE_SLOT_ROW_BITS | row;
 	if (unlikely(MTRACE_LEAF_NEXT(at.leaf) != 0) && unlikely(live_is_behind(at.leaf, address)))
 		return false;
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE))
 		return false;
-#pragma GCC unroll 5
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		if (unlikely(live_is(live_read(at.line, i), granules)))
-			return false;
-#pragma GCC unroll 5
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		if (!atomic_load_explicit(&at.line->word[i], memory_order_relaxed))
-			return live_take(at.line, i, word, side);
-	return false;
+	uint32_t empty = live_empty(at.line), found = live_of_granule(at.line, live_granules(address));
+	if (unlikely(!empty) || (unlikely(found) && (live_granule(address) || found & ~empty)))
+		return false;
+	return live_take(at.line, (uint32_t)__builtin_ctz(empty), live_word(address, row, size), side);
 }
 
 /* Takes a block out of the line where most are. false: it is not there, live_remove knows better. */
@@ -191,19 +228,19 @@ static inline __attribute__((always_inline)) bool live_drop(struct live_place at
 							    uint64_t *size)
 {
 	uint64_t granules = live_granules(address);
-#pragma GCC unroll 5
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
-		uint64_t word = live_read(at.line, i);
-		if (live_is(word, granules)) {
-			*row = MTRACE_SLOT_ROW(word);
-			*size = MTRACE_SLOT_SIZE(word);
-			if (unlikely(*size == MTRACE_SLOT_SIZE_HUGE))
-				return false;
-			atomic_store_explicit(&at.line->word[i], 0, memory_order_release); /* L1 */
-			return true;
-		}
-	}
-	return false;
+	uint32_t found = live_of_granule(at.line, granules);
+	if (unlikely(!found))
+		return false;
+	_Atomic uint64_t *slot = &at.line->word[__builtin_ctz(found)];
+	uint64_t word = atomic_load_explicit(slot, memory_order_acquire); /* pairs: live_take */
+	if (unlikely(!live_is(word, granules)))
+		return false;
+	*row = MTRACE_SLOT_ROW(word);
+	*size = MTRACE_SLOT_SIZE(word);
+	if (unlikely(*size == MTRACE_SLOT_SIZE_HUGE))
+		return false;
+	atomic_store_explicit(slot, 0, memory_order_release); /* L1 */
+	return true;
 }
 
 /* A block that is being reallocated stays live at its old address and size until the outcome is known. The tag is
