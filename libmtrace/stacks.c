@@ -183,9 +183,18 @@ static inline uint32_t note_hint(uint32_t hash, uint32_t id)
 	return id;
 }
 
+/* A stack that is new adds its nodes one after the other, so what is found below one again is most often the next: it lies
+   beside its parent, which was read just now. */
+static inline bool is_next_node(uint32_t id, uint64_t key)
+{
+	return segment_has(MTRACE_REGION_NODES, (id + 1ull) * sizeof(struct mtrace_node)) && node_at(id)->key == key;
+}
+
 uint32_t stacks_node(uint32_t parent, uint32_t frame)
 {
 	uint64_t key = (uint64_t)parent << 32 | frame;
+	if (is_next_node(parent + 1, key))
+		return parent + 1;
 	uint32_t hash = node_hash(key), order = splitlist_order(hash), known = hinted(key, hash);
 	if (known)
 		return known;
