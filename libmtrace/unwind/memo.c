@@ -361,18 +361,22 @@ static struct recent *give_up(struct recents *all, uint32_t place)
 }
 
 /* Where it stands is the code's own choice, the same each time, unless the frame register tells where. */
-static void note_caller(struct recents *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp)
+static void note_caller(struct recents *all, const struct memo *m, const struct unwind_start *start)
 {
 	const struct memo_frame *innermost = &m->frames[m->count - 1];
 	struct recent_caller *c = recent_caller(all, start->pc);
 	if ((innermost->flags & MEMO_UNUSUAL) || rule_kind(innermost->rule) == RULE_FP)
 		return;
-	c->stamp = 0;
-	atomic_signal_fence(memory_order_seq_cst);
 	c->pc = start->pc;
 	c->offset = innermost[-1].sp - ARCH_WORD - start->sp;
-	atomic_signal_fence(memory_order_seq_cst);
-	c->stamp = stamp;
+}
+
+__attribute__((cold, noinline)) void recents_begin(struct recents *all, uint64_t stamp)
+{
+	for (struct recent *r = all->set[0]; r != all->set[RECENT_SETS]; r++)
+		r->sp = 0;
+	memset(all->caller, 0, sizeof all->caller);
+	all->stamp = stamp;
 }
 
 void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
@@ -381,15 +385,18 @@ void recents_remember(struct recents *all, const struct memo *m, const struct un
 	uint32_t words, joint;
 	if (!is_worth_it(all) || !is_by_words_alone(m, start))
 		return;
-	note_caller(all, m, start, stamp);
-	struct recent *r = give_up(all, recent_place(all, start, stamp));
-	r->stamp = 0;
+	if (unlikely(all->stamp != stamp))
+		recents_begin(all, stamp);
+	note_caller(all, m, start);
+	struct recent *r = give_up(all, recent_place(all, start));
 	r->pc = start->pc;
 	r->sp = start->sp;
 	r->fp = start->fp;
 	joint = joint_of(m, kept);
-	if (!m->frames[joint].note || !(words = list_words(r, m, joint)))
+	if (!m->frames[joint].note || !(words = list_words(r, m, joint))) {
+		r->sp = 0;
 		return;
+	}
 	r->words = fill_up(r, words);
 	r->what = (uint16_t)(kind | (m->frames[m->count - 1].flags & MEMO_NEED_FP ? RECENT_NEEDS_FP : 0));
 	r->joint = joint;
@@ -397,5 +404,4 @@ void recents_remember(struct recents *all, const struct memo *m, const struct un
 	r->joint_sp = m->frames[joint].sp;
 	r->joint_fp = m->frames[joint].fp;
 	r->result = result;
-	r->stamp = stamp;
 }

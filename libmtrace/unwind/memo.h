@@ -128,19 +128,18 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 enum { RECENT_WORDS = 20, RECENT_SETS = 32, RECENT_WAYS = 4, RECENT_CALLERS = 64, RECENT_CREDIT = 64 };
 
 struct recent {
-	uintptr_t pc, sp;
-	uint64_t stamp;    /* the rules' epoch, and whose the slot is: 0 nothing is remembered */
+	uintptr_t pc, sp;  /* sp 0: nothing is remembered */
 	uint32_t result;   /* the caller's */
 	uint16_t what;     /* the caller's kind; RECENT_NEEDS_FP: `fp` is compared, too */
 	uint8_t words;     /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
 	uint8_t found;     /* since it was thought of giving it up */
-	uint32_t joint;    /* index of the memo's frame: a multiple of four */
+	uint32_t joint;    /* index of the memo's frame: a multiple of four; 0: the outermost, which ends every such walk */
 	uint32_t note;     /* its note */
 	uintptr_t fp;
 	uintptr_t joint_sp, joint_fp; /* with which the words arrive there */
 	uint32_t offset[RECENT_WORDS]; /* from sp */
 	uint64_t value[RECENT_WORDS];
-	uint64_t reserved[2];
+	uint64_t reserved[3];
 };
 #define RECENT_NEEDS_FP 0x8000u
 _Static_assert(sizeof(struct recent) == 320, "five cache lines");
@@ -148,8 +147,7 @@ _Static_assert(sizeof(struct recent) == 320, "five cache lines");
 /* Where the return address of a place's frame stands: what is called from one place, malloc in a wrapper of it, is told
    apart by who called that. */
 struct recent_caller {
-	uintptr_t pc;
-	uint64_t stamp;
+	uintptr_t pc;    /* 0 none */
 	uint64_t offset; /* from sp */
 };
 
@@ -157,6 +155,7 @@ struct recent_caller {
 struct recents {
 	struct recent set[RECENT_SETS][RECENT_WAYS];
 	struct recent_caller caller[RECENT_CALLERS];
+	uint64_t stamp;            /* the rules' epoch, and whose the slot is: what is remembered is of this one */
 	uint8_t next[RECENT_SETS]; /* the way that is thought of giving up next */
 	uint32_t credit;           /* walks that were found again earn it, remembering spends it */
 	uint32_t misses;           /* without credit */
@@ -168,27 +167,27 @@ static inline struct recent_caller *recent_caller(struct recents *all, uintptr_t
 }
 
 /* The set of a walk's start. What is read is what the walk itself would read first: the same code runs at pc. */
-static inline uint32_t recent_place(struct recents *all, const struct unwind_start *start, uint64_t stamp)
+static inline uint32_t recent_place(struct recents *all, const struct unwind_start *start)
 {
 	const struct recent_caller *c = recent_caller(all, start->pc);
-	uint64_t caller = likely(c->pc == start->pc) && likely(c->stamp == stamp) ? word_at(start->sp + c->offset) : 0;
-	return (uint32_t)(((caller ^ start->pc << 4 ^ start->sp << 7) * 0x9e3779b97f4a7c15u) >> 59);
+	uint64_t caller = likely(c->pc == start->pc) ? word_at(start->sp + c->offset) : 0;
+	return (uint32_t)(((caller + start->pc + start->sp * 8) * 0x9e3779b97f4a7c15u) >> 59);
 }
 _Static_assert(RECENT_SETS == 32, "the five bits of recent_place");
 
 /* Have the words the values that they had? All lie on the running thread's own stack (M3). */
 static inline bool recent_agrees(const struct recent *r)
 {
-	const uint32_t *offset = r->offset;
-	const uint64_t *value = r->value, *end = value + r->words;
 	const uintptr_t sp = r->sp;
+	const uint32_t words = r->words;
+	uint32_t i = 0;
 	do {
-		if (unlikely(word_at(sp + offset[0]) != value[0]) || unlikely(word_at(sp + offset[1]) != value[1]) ||
-		    unlikely(word_at(sp + offset[2]) != value[2]) || unlikely(word_at(sp + offset[3]) != value[3]))
+		if (unlikely(word_at(sp + r->offset[i]) != r->value[i]) || unlikely(word_at(sp + r->offset[i + 1]) != r->value[i + 1]) ||
+		    unlikely(word_at(sp + r->offset[i + 2]) != r->value[i + 2]) ||
+		    unlikely(word_at(sp + r->offset[i + 3]) != r->value[i + 3]))
 			return false;
-		value += 4;
-		offset += 4;
-	} while (value != end);
+		i += 4;
+	} while (i != words);
 	return true;
 }
 
@@ -216,16 +215,21 @@ static inline bool recent_joins(const struct recent *r, const struct memo *m, ui
 	return memo_stands(m->frames, r->joint);
 }
 
+/* Forgets what was remembered of another stamp. */
+void recents_begin(struct recents *all, uint64_t stamp);
+
 /* The walk that would end as one from here, NULL none. */
 static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all, const struct memo *m,
 									       const struct unwind_start *start,
 									       uint64_t stamp, uint32_t kind)
 {
-	struct recent *r = all->set[recent_place(all, start, stamp)];
+	if (unlikely(all->stamp != stamp))
+		recents_begin(all, stamp);
+	struct recent *r = all->set[recent_place(all, start)];
 	for (uint32_t way = 0; way < RECENT_WAYS; way++, r++)
-		if (r->sp == start->sp && r->pc == start->pc && r->stamp == stamp &&
+		if (r->sp == start->sp && r->pc == start->pc &&
 		    (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == start->fp)) &&
-		    likely(recent_agrees(r)) && likely(recent_joins(r, m, (uint32_t)stamp))) {
+		    likely(recent_agrees(r)) && (r->joint == 0 || likely(recent_joins(r, m, (uint32_t)stamp)))) {
 			r->found = 1;
 			return r;
 		}
