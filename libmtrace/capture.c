@@ -307,6 +307,8 @@ __attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, en
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	struct workspace *work = self->work;
 	uint64_t stamp = workspace_stamp(work);
+	if (walk_by == WALK_NONE)
+		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
 	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;
 	if (unlikely(kept == MEMO_CANNOT))
 		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
