@@ -126,7 +126,6 @@ static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule
 /* Which slots of a line are empty, and which have blocks of a granule: bit i is slot i's. Hints: a slot's word is read, or
    exchanged, again by who believes them, and an empty one passes for one of granule 0. Where a block stands in its line is
    chance: no branch depends on it, and four instructions are what a slot costs. */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #define LIVE_GRANULE_OF(slot) /* the carry is: does it agree in the bits from SHIFT upwards? */                          \
 	"mov %[granules], %[word]\n\txor " slot "(%[line]), %[word]\n\tcmp %[limit], %[word]\n\tadc %[found], %[found]\n\t"
 #define LIVE_EMPTY(slot) "cmpq $1, " slot "(%[line])\n\tadc %[empty], %[empty]\n\t"
@@ -149,24 +148,6 @@ static inline __attribute__((always_inline)) uint32_t live_empty(const struct mt
 	__asm__(LIVE_EVERY_SLOT(LIVE_EMPTY) : [empty] "+&r"(empty) : [line] "r"(line), "m"(line->word) : "cc");
 	return empty;
 }
-#else
-static inline uint32_t live_of_granule(const struct mtrace_live_line *line, uint64_t granules)
-{
-	uint32_t found = 0;
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		found |= (uint32_t)((atomic_load_explicit(&line->word[i], memory_order_relaxed) ^ granules) <
-				    1ull << MTRACE_SLOT_GRANULE_SHIFT) << i;
-	return found;
-}
-
-static inline uint32_t live_empty(const struct mtrace_live_line *line)
-{
-	uint32_t empty = 0;
-	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		empty |= (uint32_t)!atomic_load_explicit(&line->word[i], memory_order_relaxed) << i;
-	return empty;
-}
-#endif
 _Static_assert(MTRACE_LIVE_SLOTS == 5 && offsetof(struct mtrace_live_line, word) == 0, "LIVE_EVERY_SLOT");
 
 /* A granule where a word has it. */

@@ -373,8 +373,8 @@ static void note_caller(struct recents *all, const struct memo *m, const struct 
 
 __attribute__((cold, noinline)) void recents_begin(struct recents *all, uint64_t stamp)
 {
-	for (struct recent *r = all->set[0]; r != all->set[RECENT_SETS]; r++)
-		r->sp = 0;
+	for (uint32_t i = 0; i < RECENT_SETS * RECENT_WAYS; i++)
+		all->set[i / RECENT_WAYS][i % RECENT_WAYS].sp = 0;
 	memset(all->caller, 0, sizeof all->caller);
 	all->stamp = stamp;
 }
