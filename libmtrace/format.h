@@ -213,7 +213,7 @@ enum mtrace_command {
 
 #define MTRACE_STREAM_PARTS 960u
 
-/* The last two belong to the reader that drains the stream, which holds a lock on them. */
+/* The last two belong to the reader that drains the stream; it holds a lock (as above) on the head of STREAM. */
 struct mtrace_control {
 	_Atomic uint32_t sequence;
 	_Atomic uint32_t command; /* enum mtrace_command */
@@ -659,7 +659,8 @@ struct mtrace_stream_head {
 	_Atomic uint64_t end;     /* number */
 	_Atomic uint64_t end_tick;
 	_Atomic uint32_t parts;   /* that are there */
-	uint32_t reserved[3];
+	uint32_t reserved;
+	uint64_t dropped;         /* counter stream_dropped when it began */
 };
 static_assert(sizeof(struct mtrace_stream_head) == 64, "one cache line");
 

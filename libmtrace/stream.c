@@ -63,6 +63,7 @@ void stream_begin(uint64_t ms, uint64_t tick)
 	stream.deadline = tick + ticks_of(ms);
 	h->begin_tick = tick;
 	h->asked_ms = ms;
+	h->dropped = atomic_load_explicit(&segment.header->counters[MTRACE_COUNTER_stream_dropped], memory_order_relaxed);
 	atomic_store_explicit(&h->first, atomic_load_explicit(&stream_numbers.next, memory_order_relaxed), memory_order_relaxed);
 	atomic_store_explicit(&h->ordinal, ordinal, memory_order_release);   /* readers: the rest of the head */
 	atomic_store_explicit(&stream.ordinal, ordinal, memory_order_release); /* pairs: stream_look */

@@ -31,11 +31,13 @@
 #include "run/save.h"
 #include "run/snapshot.h"
 #include "run/spawn.h"
+#include "run/streams.h"
 #include "symbols/symbols.h"
 
 #define FIRST_LOOK_MS 200
 #define LOOK_MS 1000
 #define MARKS_MS 500
+#define EVENTS_LOOK_MS 20 /* with --events a new process is wanted at once: its events wait in its segment */
 #define WORK_SHARE 20 /* at most 1/20 of the time is spent looking */
 
 struct shared {
@@ -53,6 +55,7 @@ struct companion {
 
 	struct collect collect; /* in the companion only, from here on */
 	struct snapshots snapshots;
+	struct streams streams;
 	pid_t symbolizer;       /* 0 none */
 };
 
@@ -140,12 +143,15 @@ static int64_t look_and_rest(struct companion *c, int64_t before_ms)
 static void look_until_end(struct companion *c)
 {
 	struct pollfd news = {.fd = c->pipe, .events = POLLIN};
-	int64_t rest = FIRST_LOOK_MS, next = now_ms() + rest;
+	int64_t rest = c->streams.for_ms ? EVENTS_LOOK_MS : FIRST_LOOK_MS, next = now_ms() + rest, marks = 0;
 	for (;;) {
-		int64_t left = next - now_ms();
-		if (poll(&news, 1, left < 0 ? 0 : left < MARKS_MS ? (int)left : MARKS_MS) > 0)
+		int64_t left = next - now_ms(), wait = left < 0 ? 0 : left < MARKS_MS ? left : MARKS_MS;
+		int events = streams_look(&c->streams, &c->collect);
+		if (poll(&news, 1, events >= 0 && events < wait ? events : (int)wait) > 0)
 			return;
-		snapshots_look(&c->snapshots, &c->collect);
+		if (now_ms() >= marks)
+			snapshots_look(&c->snapshots, &c->collect);
+		marks = now_ms() >= marks ? now_ms() + MARKS_MS : marks;
 		if (now_ms() < next)
 			continue;
 		rest = look_and_rest(c, rest);
@@ -319,6 +325,7 @@ static void companion_main(struct companion *c)
 	             c->task.command_start);
 	struct save_request request = request_of(c);
 	snapshots_begin(&c->snapshots, &request);
+	c->streams = (struct streams){.for_ms = c->task.events_ms, .most_bytes = c->task.events_bytes};
 	look_until_end(c);
 	finish(c);
 }
