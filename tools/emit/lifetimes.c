@@ -13,7 +13,7 @@ static uint64_t ns_of(uint64_t ticks)
 
 static uint64_t lasted_ns(const struct profile_stream *s)
 {
-	return ns_of(s->end_tick - s->begin_tick);
+	return s->end_ns > s->begin_ns ? s->end_ns - s->begin_ns : 0;
 }
 
 /* ---- text ---- */
@@ -25,7 +25,7 @@ static void heading(const struct page *page)
 	char lasted[32], lived[32], from[32], n[32], most[32];
 	emit_duration(lasted, lasted_ns(s));
 	emit_duration(lived, page->process->lived_ns);
-	emit_duration(from, ns_of(s->begin_tick));
+	emit_duration(from, s->begin_ns);
 	emit_count(n, s->dropped);
 	emit_bytes(most, s->most_bytes);
 	text_begin(page, "4");
@@ -197,7 +197,7 @@ json_t *emit_lifetimes_json(const struct profile_process *process, const struct 
 	const struct profile_stream *s = &process->stream;
 	json_t *j = must(json_object());
 	set(j, "asked_ms", number(s->asked_ms));
-	set(j, "begin_ns", number(ns_of(s->begin_tick)));
+	set(j, "begin_ns", number(s->begin_ns));
 	set(j, "lasted_ns", number(lasted_ns(s)));
 	set(j, "events", number(s->events));
 	set(j, "dropped", number(s->dropped));

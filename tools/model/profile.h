@@ -119,7 +119,7 @@ struct profile_stream_part {
 /* Every event of a bounded time (--events), in parts that are opened when they are asked for. */
 struct profile_stream {
 	uint64_t asked_ms; /* 0: there is none */
-	uint64_t begin_tick, end_tick;
+	uint64_t begin_ns, end_ns; /* since the process's segment was made */
 	uint64_t events;     /* allocations and frees that are kept */
 	uint64_t dropped;    /* that the process had no room for */
 	uint64_t most_bytes; /* its limit of size (--events-size), if that cut it; else 0 */

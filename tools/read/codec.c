@@ -39,16 +39,28 @@ void codec_put_bytes(struct codec_buffer *b, const void *bytes, size_t count)
 	b->used += count;
 }
 
+enum { VARINT_BYTES_MOST = 10 };
+
+/* `at` has room for VARINT_BYTES_MOST. Returns what is behind it. */
+static uint8_t *put_varint_at(uint8_t *at, uint64_t value)
+{
+	for (; value > 0x7f; value >>= 7)
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+static uint8_t *room_for(struct codec_buffer *b, size_t bytes)
+{
+	b->bytes = codec_grow(b->bytes, &b->capacity, b->used + bytes, 1);
+	return b->bytes + b->used;
+}
+
 void codec_put_varint(struct codec_buffer *b, uint64_t value)
 {
-	uint8_t bytes[10];
-	size_t n = 0;
+	uint8_t *at = room_for(b, VARINT_BYTES_MOST);
 
-	do {
-		bytes[n++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-		value >>= 7;
-	} while (value);
-	codec_put_bytes(b, bytes, n);
+	b->used = (size_t)(put_varint_at(at, value) - b->bytes);
 }
 
 void codec_buffer_free(struct codec_buffer *b)
@@ -95,18 +107,18 @@ const uint8_t *codec_get_bytes(struct codec_cursor *c, uint64_t count)
 static void put_values(struct codec_buffer *b, enum codec_encoding e, const uint64_t *values, size_t count)
 {
 	uint64_t previous = 0;
+	uint8_t *at = room_for(b, count * (e == CODEC_BYTES ? 1 : VARINT_BYTES_MOST));
 
 	for (size_t i = 0; i < count; i++) {
-		uint8_t byte = (uint8_t)values[i];
-
 		if (e == CODEC_BYTES)
-			codec_put_bytes(b, &byte, 1);
+			*at++ = (uint8_t)values[i];
 		else if (e == CODEC_DELTA)
-			codec_put_varint(b, codec_zigzag((int64_t)(values[i] - previous)));
+			at = put_varint_at(at, codec_zigzag((int64_t)(values[i] - previous)));
 		else
-			codec_put_varint(b, values[i]);
+			at = put_varint_at(at, values[i]);
 		previous = values[i];
 	}
+	b->used = (size_t)(at - b->bytes);
 }
 
 void codec_put_column(struct codec_buffer *b, uint64_t id, enum codec_encoding e, const uint64_t *values, size_t count)

@@ -343,6 +343,20 @@ static uint64_t counted_drops(const struct drain *d)
 	return drops > d->head.dropped ? drops - d->head.dropped : 0;
 }
 
+static uint64_t ns_of(uint64_t ticks)
+{
+	return ticks < UINT32_MAX ? ticks * (1000000000u / MTRACE_TICKS_PER_SECOND) : 0;
+}
+
+/* An end that the process did not write is that of the process, or of the time asked for. */
+static uint64_t end_ns(const struct drain *d, uint64_t begin_ns, uint64_t lived_ns)
+{
+	uint64_t asked_ns = begin_ns + (d->head.asked_ms <= MTRACE_STREAM_MS_MOST ? d->head.asked_ms : 0) * 1000000u;
+	uint64_t end = d->cut ? ns_of(d->last_tick) : d->head.ended == d->ordinal ? ns_of(d->head.end_tick)
+		     : lived_ns < asked_ns ? lived_ns : asked_ns;
+	return end > begin_ns ? end : begin_ns;
+}
+
 void drain_finish(struct drain *d, struct profile *profile, struct profile_process *process)
 {
 	if (!look_at_head(d) || is_taken_elsewhere(d))
@@ -350,11 +364,9 @@ void drain_finish(struct drain *d, struct profile *profile, struct profile_proce
 	take_parts(d);
 	keep_in_order(d, true);
 	struct profile_stream *s = &process->stream;
-	*s = (struct profile_stream){.asked_ms = d->head.asked_ms, .begin_tick = d->head.begin_tick, .dropped = counted_drops(d),
+	uint64_t begin_ns = ns_of(d->head.begin_tick);
+	*s = (struct profile_stream){.asked_ms = d->head.asked_ms, .begin_ns = begin_ns,
+				     .end_ns = end_ns(d, begin_ns, process->lived_ns), .dropped = counted_drops(d),
 				     .most_bytes = d->cut ? d->most_bytes : 0};
-	bool ended = d->head.ended == d->ordinal && !d->cut;
-	s->end_tick = ended ? d->head.end_tick : d->last_tick;
-	if (s->end_tick < s->begin_tick)
-		s->end_tick = s->begin_tick;
 	stream_writer_give(&d->kept, profile, s);
 }
