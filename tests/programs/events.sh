@@ -135,8 +135,8 @@ grep -q "another mtrace takes its events just now" "$work/err"
 expect "snap: who has them" 0 $?
 kill "$other"
 wait "$other" 2>/dev/null
-kill -STOP "$pid"
-kill -KILL "$pid"
+
+{ kill -KILL "$pid"; wait "$pid"; } 2>/dev/null
 wait "$pid" 2>/dev/null
 "$mtrace" snap "$segment" --events=1s -o "$work/second.mtr" 2>"$work/err"
 expect "snap: of what has ended there are none" 2 $?
