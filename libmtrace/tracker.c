@@ -26,31 +26,27 @@ bool tracker_init(void)
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
-/* Its thread has ended, as far as it told: it keeps no part of the stream. */
-static void leave_stream_if_ended(const struct event *e)
+/* A thread that has ended, as far as it told, keeps no part of the stream. */
+static void leave_stream_if_ended(struct thread_state *self)
 {
-	if (!e->work)
-		stream_close(&e->self->pen);
-}
-
-static void put_in_stream(const struct event *e, uint32_t what, uintptr_t p, const struct live_block *block)
-{
-	stream_put(e->self, what, p, block->row, block->size);
-	leave_stream_if_ended(e);
+	if (!self->work)
+		stream_close(&self->pen);
 }
 
 /* Where counts_live_is_due says so. */
-static __attribute__((noinline)) void look_closer(const struct event *e, uint32_t what, uintptr_t p, const struct live_block *block)
+static __attribute__((noinline)) void look_closer(struct thread_state *self, uint32_t what, uintptr_t p, uint32_t row,
+						  uint64_t size)
 {
-	counts_settle_live(e->self);
-	put_in_stream(e, what, p, block);
+	counts_settle_live(self);
+	stream_put(self, what, p, row, size);
+	leave_stream_if_ended(self);
 }
 
-static __attribute__((cold, noinline)) void count_nested(const struct event *e, int64_t bytes)
+static __attribute__((cold, noinline)) void count_nested(struct thread_state *self, int64_t bytes)
 {
 	counts_add_live(bytes);
-	if (e->self->pen.ordinal)
-		stream_drop(e->self);
+	if (self->pen.ordinal)
+		stream_drop(self);
 }
 
 /* The process's live bytes, and the stream, which a pool's blocks are in, too. */
@@ -61,9 +57,9 @@ static inline void tell_of_block(const struct event *e, enum mtrace_family famil
 	if (unlikely(family != MTRACE_FAMILY_MALLOC))
 		bytes = 0;
 	if (unlikely(e->nested))
-		count_nested(e, bytes);
+		count_nested(e->self, bytes);
 	else if (counts_live_is_due(e->self, bytes))
-		look_closer(e, family == MTRACE_FAMILY_MALLOC ? what : what | MTRACE_STREAM_POOL, p, block);
+		look_closer(e->self, family == MTRACE_FAMILY_MALLOC ? what : what | MTRACE_STREAM_POOL, p, block->row, block->size);
 }
 
 static inline struct live_block new_block(const struct thread_state *self, uint32_t row, size_t size)
@@ -298,7 +294,7 @@ static __attribute__((noinline)) void put_move_in_stream(const struct event *e, 
 		return;
 	if (stream_has_room(e->self))
 		stream_write(e->self, what, m->number, old, m->move.old.row, m->move.old.size);
-	leave_stream_if_ended(e);
+	leave_stream_if_ended(e->self);
 }
 
 /* Where a stream began in between, it is without this. */
@@ -307,7 +303,7 @@ static void record_moved(const struct event *e, const struct tracker_move *m, ui
 	const struct live_block *block = &m->move.old;
 	counts_freed(event_tallies(e), block->row, block->size);
 	if (unlikely(e->nested))
-		count_nested(e, -(int64_t)block->size);
+		count_nested(e->self, -(int64_t)block->size);
 	else if (counts_live_is_due(e->self, -(int64_t)block->size))
 		counts_settle_live(e->self);
 	if (unlikely(m->in_stream))

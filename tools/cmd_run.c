@@ -391,7 +391,8 @@ static struct companion *start_companion(struct run *run, pid_t command)
 		.command = command, .command_start = start_time_of(command), .run_id = run->run_id,
 		.segment_dir = run->segment_dir, .output = run->output ? run->output : run->default_output,
 		.output_is_ours = !run->output, .overwrite = run->output && run->force, .symbols = run->symbols,
-		.events_ms = strtoull(events, NULL, 10), .events_bytes = run->events_bytes, .untracked = run->untracked, .program = program};
+		.events_ms = strtoull(events, NULL, 10), .events_bytes = run->events_bytes,
+		.untracked = run->untracked, .program = program};
 	return companion_start(&task);
 }
 

@@ -58,7 +58,7 @@ static int check(int fd, const char *target, uint32_t command, struct read_error
 		return refuse(error, -ESRCH, target, "has ended: there is nobody to put a mark into its record");
 	uint32_t region = command == MTRACE_COMMAND_EVENTS ? MTRACE_REGION_STREAM : MTRACE_REGION_EPOCHS; /* came with it */
 	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= region)
-		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace, and does not do what it asks");
+		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace, and does not know the command");
 	if (h.mode == MTRACE_MODE_OFF || h.state != MTRACE_STATE_LIVE)
 		return refuse(error, -ENODATA, target, "records nothing just now, so it would never take the mark");
 	return 0;
@@ -96,9 +96,10 @@ static int ask(int fd, const char *target, const struct order *order, uint32_t *
 	if (!read_at(fd, &control, sizeof control, MTRACE_CONTROL_OFFSET))
 		return refuse(error, -EIO, target, "its control page cannot be read");
 	if (control.sequence != taken(fd))
-		return refuse(error, -EBUSY, target, "is idle: it has not taken the mark before yet, which its next allocation will");
+		return refuse(error, -EBUSY, target, "is idle: it has not taken the last command yet, which its next allocation will");
 	*sequence = control.sequence + 1;
-	if (write_at(fd, order->argument, sizeof order->argument, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
+	if (write_at(fd, order->argument, sizeof order->argument,
+		     MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
 	    write_command(fd, order->command) &&
 	    write_at(fd, sequence, sizeof *sequence, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, sequence)))
 		return 0;
