@@ -58,7 +58,7 @@ static int check(int fd, const char *target, uint32_t command, struct read_error
 		return refuse(error, -ESRCH, target, "has ended: there is nobody to put a mark into its record");
 	uint32_t region = command == MTRACE_COMMAND_EVENTS ? MTRACE_REGION_STREAM : MTRACE_REGION_EPOCHS; /* came with it */
 	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= region)
-		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace, and does not know the command");
+		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace: it knows no such command");
 	if (h.mode == MTRACE_MODE_OFF || h.state != MTRACE_STATE_LIVE)
 		return refuse(error, -ENODATA, target, "records nothing just now, so it would never take the mark");
 	return 0;
