@@ -293,9 +293,12 @@ static uint64_t take_finished(unsigned char *seen, uint32_t *done)
 {
 	uint64_t found = 0;
 	for (uint32_t i = 0; i < head()->parts; i++) {
-		uint32_t round = atomic_load(&part_at(i)->round), closed = atomic_load(&part_at(i)->closed);
-		uint32_t count = atomic_load(&part_at(i)->count), thread = part_at(i)->thread;
-		if (round == done[i] || !(closed || count == MTRACE_STREAM_RECORDS))
+		uint32_t round = atomic_load(&part_at(i)->round);
+		if (round == done[i])
+			continue;
+		uint32_t thread = part_at(i)->thread; /* the round comes last */
+		uint32_t closed = atomic_load(&part_at(i)->closed), count = atomic_load(&part_at(i)->count);
+		if (!closed && count < MTRACE_STREAM_RECORDS)
 			continue;
 		bool right = thread >= 1 && thread <= THREADS; /* check writes a line for each of its own */
 		for (uint32_t k = 0; k < count && right; k++) {
@@ -321,7 +324,7 @@ START_TEST(many_threads_at_once)
 	stream_begin(NEVER, 0);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, put_until_enough, (void *)(i + 1)), 0);
-	while (found < ENOUGH)
+	while (found < room_times(ENOUGH))
 		found += take_finished(seen, done);
 	atomic_store(&enough, true);
 	for (int i = 0; i < THREADS; i++)
@@ -366,7 +369,7 @@ enum { NUMBERS = 5000000 };
 
 static void *take_numbers(void *unused)
 {
-	for (int i = 0; i < NUMBERS; i++)
+	for (uint32_t i = 0; i < room_times(NUMBERS); i++)
 		stream_number();
 	return unused;
 }
@@ -378,7 +381,7 @@ START_TEST(no_number_is_taken_twice)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, take_numbers, NULL), 0);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	ck_assert_uint_eq(stream_numbers.next, (uint64_t)THREADS * NUMBERS);
+	ck_assert_uint_eq(stream_numbers.next, (uint64_t)THREADS * room_times(NUMBERS));
 }
 END_TEST
 
@@ -526,12 +529,16 @@ int main(void)
 	tcase_add_test(tests, it_ends_when_nobody_wants_more);
 	tcase_add_test(tests, times_out_of_bounds_begin_none);
 	tcase_add_test(tests, an_option_begins_one_with_the_process);
-	tcase_add_test(tests, many_threads_at_once);
-	tcase_add_test(tests, numbers_follow_the_hand_over);
-	tcase_add_test(tests, no_number_is_taken_twice);
 	tcase_add_test(tests, killed_at_random);
 	tcase_add_test(tests, killed_at_every_instruction_of_a_put);
 	tcase_add_test(tests, whatever_the_control_page_says);
+	TCase *threads = tcase_create("threads");
+	tcase_set_timeout(threads, 300);
+	tcase_add_checked_fixture(threads, setup, NULL);
+	tcase_add_test(threads, many_threads_at_once);
+	tcase_add_test(threads, numbers_follow_the_hand_over);
+	tcase_add_test(threads, no_number_is_taken_twice);
 	suite_add_tcase(suite, tests);
+	suite_add_tcase(suite, threads);
 	return run_suite(suite);
 }

@@ -61,8 +61,7 @@ void stream_writer_flush(struct stream_writer *w)
 
 void stream_writer_put(struct stream_writer *w, const struct lifetimes_event *e)
 {
-	if (!w->events && !(w->events = malloc(STREAM_PART_EVENTS * sizeof *w->events)))
-		die(2, "out of memory");
+	w->events = codec_grow(w->events, &w->capacity, w->count + 1, sizeof *w->events);
 	w->events[w->count++] = *e;
 	w->kept += (e->what & ~MTRACE_STREAM_POOL) != MTRACE_STREAM_GAP;
 	if (w->count == STREAM_PART_EVENTS)

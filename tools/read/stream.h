@@ -32,7 +32,7 @@ enum stream_column {
 /* Events gathered into parts. */
 struct stream_writer {
 	struct lifetimes_event *events; /* not in a part yet */
-	size_t count;
+	size_t count, capacity;
 	struct profile_stream_part *parts; /* their bytes are malloc'd */
 	uint32_t part_count;
 	size_t part_capacity;
