@@ -57,7 +57,7 @@ agrees_on "symbolize keeps them" "$work/again.mtr"
 streamed "$work/none.mtr" -- true
 "$mtrace" export --to csv "$work/none.mtr" >"$work/out" 2>"$work/err"
 expect "export: a recording without events" 1 $?
-json "$work/none.mtr" "$report"
+json "$work/none.mtr" "$report" >"$work/said"
 expect "and no lifetimes in its report" null "$(first events)"
 
 # ---- other deaths and births ----
@@ -113,11 +113,11 @@ segment=$(segment_of "$pid")
 expect "snap --events" 0 $?
 json "$work/snap.mtr" "$report"
 expect "snap: nothing dropped" 0 "$(first dropped)"
-# what was live at either end may be of a round that was under way
 served() { query "$report" "[.processes[0] as \$p | \$p.lifetimes.stacks[] | . as \$r | \$p.stacks[] | select(.id == \$r.stack and (.frames[0].function == \"$1\")) | \$r.$2] | add // 0"; }
 rounds=$(served truth_served alloc_blocks)
 [ "$rounds" -gt 20 ]
 expect "snap: it was served meanwhile" 0 $?
+# what was live at either end may be of a round that was under way
 expect "snap: temporary but for one at most" 0 $((rounds - $(served truth_served temporary_blocks) > 1))
 expect "snap: ten operations, but for those under way" 0 \
 	$(($(served truth_in_turn alloc_blocks) - $(served truth_in_turn by_operations[1]) > 10))
@@ -140,6 +140,23 @@ wait "$other" 2>/dev/null
 wait "$pid" 2>/dev/null
 "$mtrace" snap "$segment" --events=1s -o "$work/second.mtr" 2>"$work/err"
 expect "snap: of what has ended there are none" 2 $?
+
+# ---- killed at some instant ----
+clear_segments
+streamed "$work/killed.mtr" --events=1h -- "$victim" "$truth" serve & run=$!
+background+=("$run")
+sleep 1.5
+pid=$(find "$segments" -name 'mtrace.*' | head -1 | sed 's/.*mtrace\.\([0-9]*\)\..*/\1/') # only this run has one
+kill -KILL "$pid"
+wait "$run"
+expect "killed in the middle: status" 137 $?
+json "$work/killed.mtr" "$report"
+rounds=$(served truth_served alloc_blocks)
+[ "$rounds" -gt 20 ]
+expect "killed in the middle: it was served until then" 0 $?
+expect "killed in the middle: all but one that was under way" 0 $((rounds - $(served truth_served temporary_blocks) > 1))
+expect "killed in the middle: as the record counts, but for one" 0 \
+	$((($(query "$report" '.processes[0].totals.alloc_blocks') - $(first total.alloc_blocks)) ** 2 > 1))
 
 # ---- what is not understood ----
 for wrong in --events=0s --events=13h --events=x --events-size=x --events-size=0; do
