@@ -80,6 +80,8 @@ def main():
     said = list(differences(truth, by_place(process), options.dropped))
     if not options.dropped and process["lifetimes"]["dropped"]:
         said.append(f"{process['lifetimes']['dropped']} dropped")
+    if not options.dropped and process["lifetimes"]["older_freed_blocks"]:
+        said.append(f"{process['lifetimes']['older_freed_blocks']} freed that were never allocated")
     if options.dropped and not process["lifetimes"]["dropped"]:
         said.append("nothing was dropped")
     print("\n".join(said), end="\n" if said else "")
