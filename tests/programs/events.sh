@@ -103,6 +103,9 @@ expect "cut: the recording is small" 0 $?
 expect "cut: not nothing, and not all" 0 $?
 "$mtrace" report "$work/cut.mtr" | grep -q '^events: .*; cut: 4.00 KiB of --events-size are full'
 expect "cut: in words" 0 $?
+dropped=$(first dropped)
+[ "$dropped" = 0 ] || grep -q "; $dropped events were dropped: they came faster than they could be taken" "$work/err"
+expect "cut: the last line says what was dropped" 0 $?
 
 # ---- of a running process ----
 preload memory=256m -- "$victim" "$truth" serve & pid=$!

@@ -43,6 +43,7 @@ struct drain {
 	unsigned stuck; /* looks without progress */
 	uint64_t last_tick;
 	bool cut;
+	uint64_t dropped; /* until it was cut */
 	struct stream_writer kept;
 };
 
@@ -304,6 +305,13 @@ static bool look_at_head(struct drain *d)
 	return true;
 }
 
+static uint64_t counted_drops(const struct drain *d)
+{
+	uint64_t drops = d->header.counter_count > MTRACE_COUNTER_stream_dropped
+				 ? d->header.counters[MTRACE_COUNTER_stream_dropped] : 0;
+	return drops > d->head.dropped ? drops - d->head.dropped : 0;
+}
+
 static void tell_to_end(struct drain *d)
 {
 	if (d->page >= 0 && pwrite(d->page, &d->ordinal, sizeof d->ordinal,
@@ -320,6 +328,7 @@ enum drain_state drain_take(struct drain *d)
 	keep_in_order(d, d->stuck >= PATIENCE);
 	if (d->cut) {
 		tell_to_end(d);
+		d->dropped = d->dropped ? d->dropped : counted_drops(d);
 		return DRAIN_CUT;
 	}
 	bool all = d->pending_count == 0 && (is_beyond_end(d, d->next) || d->stuck >= PATIENCE);
@@ -334,13 +343,6 @@ static bool is_taken_elsewhere(const struct drain *d)
 		if (d->given[i])
 			return true;
 	return false;
-}
-
-static uint64_t counted_drops(const struct drain *d)
-{
-	uint64_t drops = d->header.counter_count > MTRACE_COUNTER_stream_dropped
-				 ? d->header.counters[MTRACE_COUNTER_stream_dropped] : 0;
-	return drops > d->head.dropped ? drops - d->head.dropped : 0;
 }
 
 static uint64_t ns_of(uint64_t ticks)
@@ -366,7 +368,7 @@ void drain_finish(struct drain *d, struct profile *profile, struct profile_proce
 	struct profile_stream *s = &process->stream;
 	uint64_t begin_ns = ns_of(d->head.begin_tick);
 	*s = (struct profile_stream){.asked_ms = d->head.asked_ms, .begin_ns = begin_ns,
-				     .end_ns = end_ns(d, begin_ns, process->lived_ns), .dropped = counted_drops(d),
+				     .end_ns = end_ns(d, begin_ns, process->lived_ns), .dropped = d->cut ? d->dropped : counted_drops(d),
 				     .most_bytes = d->cut ? d->most_bytes : 0};
 	stream_writer_give(&d->kept, profile, s);
 }

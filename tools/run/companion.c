@@ -230,6 +230,17 @@ static void say_nothing_recorded(struct companion *c, const char *end, const cha
 	say(c, true, "error: %snothing was recorded: %s%s%s", end, why, path ? "; recording: " : "", path ? path : "");
 }
 
+/* What was asked for of events and is not there; the report says the rest. */
+static void describe_events(const struct companion *c, const struct profile_process *own, char out[160])
+{
+	out[0] = '\0';
+	if (c->task.events_ms && !own->stream.asked_ms)
+		snprintf(out, 160, "; without events: the segment had no room for them (--memory)");
+	else if (own->stream.dropped)
+		snprintf(out, 160, "; %llu events were dropped: they came faster than they could be taken",
+		         (unsigned long long)own->stream.dropped);
+}
+
 static void say_saved(struct companion *c, const char *end, const char *path, const char *unnamed)
 {
 	const struct profile *p = c->collect.profile;
@@ -238,14 +249,15 @@ static void say_saved(struct companion *c, const char *end, const char *path, co
 	bool only_maps = own->totals.alloc_blocks == 0 && own->by_kind[MTRACE_KIND_MMAP].alloc_blocks > 0;
 	const struct profile_counts *live = only_maps ? &own->by_kind[MTRACE_KIND_MMAP] : &own->totals;
 	const char *what = !only_maps ? "blocks" : live->live_blocks == 1 ? "mapping" : "mappings";
-	char bytes[32], others[48] = "", snapshots[700];
+	char bytes[32], others[48] = "", events[160], snapshots[700];
 	bool trouble = snapshots_describe(&c->snapshots, p, snapshots, sizeof snapshots);
 	emit_bytes(bytes, live->live_bytes);
+	describe_events(c, own, events);
 	if (p->process_count > 1)
 		snprintf(others, sizeof others, " (and %u more images)", p->process_count - 1);
-	say(c, trouble, "%s%s in %llu %s live at the end%s; saved %s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
+	say(c, trouble, "%s%s in %llu %s live at the end%s; saved %s%s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
 	    (unsigned long long)live->live_blocks, what, others, quote, path, quote, unnamed[0] ? " without names: " : "",
-	    unnamed, snapshots, quote, path, quote);
+	    unnamed, snapshots, events, quote, path, quote);
 }
 
 /* ---- the end ---- */
