@@ -98,12 +98,28 @@ static inline void counts_add(_Atomic uint64_t *count, uint64_t more)
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more, memory_order_relaxed);
 }
 
+static inline bool counts_is_own(const struct mtrace_tally *tally, uint32_t row)
+{
+	return likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row);
+}
+
+static inline void counts_add_allocated(struct mtrace_tally *tally, uint64_t bytes)
+{
+	counts_add(&tally->alloc_blocks, 1);
+	counts_add(&tally->alloc_bytes, bytes);
+}
+
+static inline void counts_add_freed(struct mtrace_tally *tally, uint64_t bytes)
+{
+	counts_add(&tally->freed_blocks, 1);
+	counts_add(&tally->freed_bytes, bytes);
+}
+
 static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint64_t bytes)
 {
 	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
-	if (likely(t) && likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row)) {
-		counts_add(&tally->alloc_blocks, 1);
-		counts_add(&tally->alloc_bytes, bytes);
+	if (likely(t) && counts_is_own(tally, row)) {
+		counts_add_allocated(tally, bytes);
 		return;
 	}
 	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes});
@@ -112,9 +128,8 @@ static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint
 static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t bytes)
 {
 	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
-	if (likely(t) && likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row)) {
-		counts_add(&tally->freed_blocks, 1);
-		counts_add(&tally->freed_bytes, bytes);
+	if (likely(t) && counts_is_own(tally, row)) {
+		counts_add_freed(tally, bytes);
 		return;
 	}
 	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes});
@@ -128,10 +143,24 @@ void counts_add_live(int64_t bytes);
 /* The same with what the thread kept to itself. */
 void counts_flush_live(struct thread_state *self);
 
-static inline void counts_live(struct thread_state *self, int64_t bytes)
+#define COUNTS_LIVE_ROOM (2ull * COUNTS_LIVE_STEP + 1)
+
+static inline bool counts_live_is_beyond(const struct thread_state *self, uint64_t room)
+{
+	return (uint64_t)(self->live_delta + COUNTS_LIVE_STEP) >= room;
+}
+
+/* Adds to what the thread keeps to itself. true: counts_settle_live is due, or its room was taken from it so that every
+   event comes by: the same comparison tells both. */
+static inline bool counts_live_is_due(struct thread_state *self, int64_t bytes)
 {
 	self->live_delta += bytes;
-	if (unlikely((uint64_t)(self->live_delta + COUNTS_LIVE_STEP) > 2 * COUNTS_LIVE_STEP))
+	return unlikely(counts_live_is_beyond(self, self->live_room));
+}
+
+static inline void counts_settle_live(struct thread_state *self)
+{
+	if (counts_live_is_beyond(self, COUNTS_LIVE_ROOM))
 		counts_flush_live(self);
 }
 

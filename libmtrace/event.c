@@ -3,11 +3,20 @@
 #include "control.h"
 #include "epochs.h"
 #include "news.h"
+#include "stream.h"
+
+/* In step with the stream: while there is one, counts_live_is_due says so at every event. */
+static void look_at_stream(struct thread_state *self)
+{
+	stream_look(self);
+	self->live_room = self->pen.ordinal ? 0 : COUNTS_LIVE_ROOM;
+}
 
 /* `entered` meanwhile: see in_forked_child of boot. */
 __attribute__((cold, noinline)) void event_begin_thread(struct thread_state *self, const struct thread_birth *birth)
 {
 	threads_enter(self, birth);
+	look_at_stream(self);
 	self->work = workspace_claim();
 	self->entered = (uintptr_t)__builtin_frame_address(0);
 	atomic_signal_fence(memory_order_seq_cst);
@@ -35,6 +44,7 @@ __attribute__((cold, noinline)) void event_look_around(struct thread_state *self
 	threads_look_at_clock(self);
 	epochs_look(self->tick);
 	control_look(news_make_mark);
+	look_at_stream(self);
 	ring_watch(self->id, self->tick);
 	if (self->work)
 		counts_enter_epoch(&self->work->tallies, epochs_now());

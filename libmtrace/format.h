@@ -84,6 +84,7 @@ enum mtrace_region_id {
 	MTRACE_REGION_RING,             /* struct mtrace_ring_head, then struct mtrace_ring_slot; may be absent */
 	MTRACE_REGION_METHODS,          /* struct mtrace_method; index = method id, 0 unused */
 	MTRACE_REGION_METHOD_NAMES,     /* bytes; NUL-terminated strings of METHODS, offset 0 is the empty string */
+	MTRACE_REGION_STREAM,           /* struct mtrace_stream_head, descriptions, parts; may be absent, or empty */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -204,13 +205,25 @@ static_assert(sizeof(struct mtrace_hot) == 192, "segment format");
  * up. It stores command and argument, then the next sequence. The first hook that looks at the clock and finds a new
  * sequence carries the command out, then stores hot.command_taken.
  */
-enum mtrace_command { MTRACE_COMMAND_NONE = 0, MTRACE_COMMAND_MARK = 1 /* argument: its name */ };
+enum mtrace_command {
+	MTRACE_COMMAND_NONE = 0,
+	MTRACE_COMMAND_MARK = 1,  /* argument: its name */
+	MTRACE_COMMAND_EVENTS = 2 /* argument: for how many milliseconds, decimal. A stream begins, unless one is on */
+};
 
+#define MTRACE_STREAM_PARTS 960u
+
+/* The last two belong to the reader that drains the stream; it holds a lock (as above) on the head of STREAM. */
 struct mtrace_control {
 	_Atomic uint32_t sequence;
 	_Atomic uint32_t command; /* enum mtrace_command */
 	char argument[64];        /* NUL-terminated */
+	_Atomic uint32_t stream_stop; /* ordinal of a stream of which nobody wants more */
+	uint32_t reserved[13];
+	_Atomic uint32_t stream_drained[MTRACE_STREAM_PARTS]; /* by part: its round that was read to the end */
 };
+static_assert(offsetof(struct mtrace_control, stream_drained) == 128, "segment format");
+static_assert(sizeof(struct mtrace_control) <= MTRACE_PAGE_BYTES, "the control page is one page");
 
 /* ---- page 3: who the process is ------------------------------------------------------------------------ */
 
@@ -623,5 +636,70 @@ static inline uint32_t mtrace_ring_check(uint64_t sequence, const uint64_t word[
 	}
 	return (uint32_t)(h >> 32);
 }
+
+/* ---- the stream: every event, for a while -----------------------------------------------------------------
+ *
+ * While a stream is on, each thread writes its events into parts of its own: it takes a part, fills it, takes the next.
+ * A part is written in rounds, counted from 1; it is taken again only when its last round was drained, as the control page
+ * says. A reader finds those whose `round` is not the one drained, takes their first `count` records, and has drained
+ * them when they are closed or have MTRACE_STREAM_RECORDS. Nobody waits: where no part is free, events are dropped, and
+ * counted (stream_dropped); the next part of the thread says how many it lost before.
+ *
+ * Every event has a number, taken before its block can be anybody else's (a free, a block that is reallocated) or after it
+ * is the thread's own: so numbers order the events of one block, and those of one thread, whatever thread they are of. A
+ * number that is nowhere was taken by an event that was killed, dropped after all, or is under way.
+ * Numbers below `first` or, once `ended` is `ordinal`, not below `end` are not of the stream.
+ */
+struct mtrace_stream_head {
+	_Atomic uint32_t ordinal; /* of the last stream begun, from 1; 0: there was none */
+	_Atomic uint32_t ended;   /* ordinal of the last one that ended */
+	uint64_t begin_tick;
+	uint64_t asked_ms;
+	_Atomic uint64_t first;   /* number */
+	_Atomic uint64_t end;     /* number */
+	_Atomic uint64_t end_tick;
+	_Atomic uint32_t parts;   /* that are there */
+	uint32_t reserved;
+	uint64_t dropped;         /* counter stream_dropped when it began */
+};
+static_assert(sizeof(struct mtrace_stream_head) == 64, "one cache line");
+
+struct mtrace_stream_part {
+	_Atomic uint32_t round;  /* stored last when a round begins; 0: never used */
+	_Atomic uint32_t count;  /* records that are whole */
+	_Atomic uint32_t closed; /* 1: there will be no more of them in this round */
+	uint32_t thread;         /* id, 0 unknown */
+	uint64_t lost;           /* events that the thread dropped since the part before */
+	uint32_t reserved[10];
+};
+static_assert(sizeof(struct mtrace_stream_part) == 64, "one cache line");
+
+enum mtrace_stream_what {
+	MTRACE_STREAM_NOTHING = 0, /* a number that was not needed: a reallocation that failed */
+	MTRACE_STREAM_ALLOCATED = 1,
+	MTRACE_STREAM_FREED = 2,
+	MTRACE_STREAM_GAP = 3 /* never in a segment: the thread's events that were lost here; size: how many */
+};
+#define MTRACE_STREAM_POOL 4u /* beside it: of family POOL */
+
+/* number:40 | tick:20 | what:4, address, size:38 | row:26. The tick is modulo 2^20; a size beyond 38 bits is all ones. A
+   free has the row and size that its block was recorded with. */
+struct mtrace_stream_record {
+	_Atomic uint64_t word[3];
+};
+static_assert(sizeof(struct mtrace_stream_record) == 24, "segment format");
+#define MTRACE_STREAM_NUMBER(w) ((w) >> 24)
+#define MTRACE_STREAM_TICK(w) ((uint32_t)((w) >> 4 & 0xfffff))
+#define MTRACE_STREAM_WHAT(w) ((uint32_t)((w) & 15))
+#define MTRACE_STREAM_ROW(w) ((uint32_t)((w) & ((1u << MTRACE_SLOT_ROW_BITS) - 1)))
+#define MTRACE_STREAM_SIZE(w) ((w) >> MTRACE_SLOT_ROW_BITS)
+#define MTRACE_STREAM_SIZE_MOST ((1ull << (64 - MTRACE_SLOT_ROW_BITS)) - 1)
+
+#define MTRACE_STREAM_RECORDS 341u
+#define MTRACE_STREAM_PART_BYTES 8192u
+#define MTRACE_STREAM_PARTS_OFFSET 65536u /* of the first part, from the region's start; the descriptions follow the head */
+#define MTRACE_STREAM_MS_MOST 43200000u   /* 12 hours: ticks of one stream fit into 20 bits */
+static_assert(MTRACE_STREAM_RECORDS * sizeof(struct mtrace_stream_record) <= MTRACE_STREAM_PART_BYTES, "segment format");
+static_assert((1 + MTRACE_STREAM_PARTS) * sizeof(struct mtrace_stream_part) <= MTRACE_STREAM_PARTS_OFFSET, "segment format");
 
 #endif

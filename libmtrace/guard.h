@@ -19,6 +19,8 @@
 #include "plat.h"
 
 struct mtrace_thread;
+struct mtrace_stream_part;
+struct mtrace_stream_record;
 
 enum guard_active {
 	GUARD_UNDECIDED = 0, /* not booted, or a forked child that has made no event */
@@ -37,6 +39,17 @@ struct owner_page {
 
 struct workspace; /* the tracker's: what is too large to be here */
 
+/* Where the thread writes its events while there is a stream: see stream.h. All zero: nowhere. */
+struct stream_pen {
+	struct mtrace_stream_record *end; /* of its part */
+	struct mtrace_stream_part *part;
+	int64_t place;    /* of the next record, from the end: -MTRACE_STREAM_RECORDS at first, 0: it needs another part */
+	uint64_t stamp;   /* of records made now: tick */
+	uint32_t ordinal; /* of the stream, 0: none */
+	uint32_t skip;    /* events to drop before a part is looked for again */
+	uint32_t lost;    /* dropped since the last part */
+};
+
 struct thread_state {
 	uint64_t generation;      /* the owner page's, when the thread last looked */
 	uint32_t side;            /* birth of a block made now, and its thread: live.h */
@@ -51,6 +64,8 @@ struct thread_state {
 	uintptr_t entered;        /* a stack address of the outermost hook that is active, 0 none */
 	uint64_t tick;
 	const void *deleting;     /* the block that an operator delete is about to free */
+	uint64_t live_room;       /* how far live_delta may go: counts_live_is_due. 0: every event comes by, for the stream */
+	struct stream_pen pen;
 };
 _Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");
 

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "regions.h"
 #include "slots.h"
+#include "stream.h"
 
 bool tracker_init(void)
 {
@@ -18,18 +19,47 @@ bool tracker_init(void)
 	counts_grew = news_growth;
 	ring_init();
 	control_init();
+	stream_init();
 	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
 	       regions_init() && slots_init() && unwind_init() && mixed_init();
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
-static inline void count_live(const struct event *e, int64_t bytes)
+/* A thread that has ended, as far as it told, keeps no part of the stream. */
+static void leave_stream_if_ended(struct thread_state *self)
 {
-	if (likely(!e->nested))
-		counts_live(e->self, bytes);
-	else
-		counts_add_live(bytes);
+	if (!self->work)
+		stream_close(&self->pen);
+}
+
+/* Where counts_live_is_due says so. */
+static __attribute__((noinline)) void look_closer(struct thread_state *self, uint32_t what, uintptr_t p, uint32_t row,
+						  uint64_t size)
+{
+	counts_settle_live(self);
+	stream_put(self, what, p, row, size);
+	leave_stream_if_ended(self);
+}
+
+static __attribute__((cold, noinline)) void count_nested(struct thread_state *self, int64_t bytes)
+{
+	counts_add_live(bytes);
+	if (self->pen.ordinal)
+		stream_drop(self);
+}
+
+/* The process's live bytes, and the stream, which a pool's blocks are in, too. */
+static inline void tell_of_block(const struct event *e, enum mtrace_family family, uint32_t what, uintptr_t p,
+				 const struct live_block *block)
+{
+	int64_t bytes = what == MTRACE_STREAM_FREED ? -(int64_t)block->size : (int64_t)block->size;
+	if (unlikely(family != MTRACE_FAMILY_MALLOC))
+		bytes = 0;
+	if (unlikely(e->nested))
+		count_nested(e->self, bytes);
+	else if (counts_live_is_due(e->self, bytes))
+		look_closer(e->self, family == MTRACE_FAMILY_MALLOC ? what : what | MTRACE_STREAM_POOL, p, block->row, block->size);
 }
 
 static inline struct live_block new_block(const struct thread_state *self, uint32_t row, size_t size)
@@ -37,12 +67,11 @@ static inline struct live_block new_block(const struct thread_state *self, uint3
 	return (struct live_block){.row = row, .side = self->side, .size = size};
 }
 
-static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family,
+static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family, uintptr_t p,
 							       const struct live_block *old)
 {
 	counts_freed(event_tallies(e), old->row, old->size);
-	if (family == MTRACE_FAMILY_MALLOC)
-		count_live(e, -(int64_t)old->size);
+	tell_of_block(e, family, MTRACE_STREAM_FREED, p, old);
 }
 
 static __attribute__((cold, noinline)) void record_unknown_free(const struct event *e, const void *p)
@@ -62,7 +91,7 @@ static __attribute__((noinline)) void insert_block(const struct event *e, enum m
 	case LIVE_REPLACED: break;
 	}
 	segment_count(MTRACE_COUNTER_implicit_frees);
-	record_freed(e, family, &old);
+	record_freed(e, family, p, &old);
 }
 
 static inline __attribute__((always_inline)) void record_block(const struct event *e, enum mtrace_family family, uintptr_t p,
@@ -71,8 +100,7 @@ static inline __attribute__((always_inline)) void record_block(const struct even
 	if (unlikely(!e->work) || unlikely(!live_put(live_find(family, p, &e->work->near), p, block->row, block->side, block->size)))
 		insert_block(e, family, p, block);
 	counts_allocated(event_tallies(e), block->row, block->size);
-	if (family == MTRACE_FAMILY_MALLOC)
-		count_live(e, (int64_t)block->size);
+	tell_of_block(e, family, MTRACE_STREAM_ALLOCATED, p, block);
 }
 
 static inline __attribute__((always_inline)) void record_allocation(struct event *e, enum mtrace_kind kind,
@@ -89,7 +117,7 @@ static inline __attribute__((always_inline)) void record_free(struct event *e, e
 {
 	struct live_block old;
 	if (likely(live_remove(family, (uintptr_t)p, &old)))
-		record_freed(e, family, &old);
+		record_freed(e, family, (uintptr_t)p, &old);
 	else
 		record_unknown_free(e, p);
 	event_leave(e);
@@ -120,6 +148,50 @@ static __attribute__((noinline)) void insert_block_slowly(struct thread_state *s
 	insert_block(&(struct event){.self = self, .work = self->work}, MTRACE_FAMILY_MALLOC, p, &block);
 }
 
+/* The rest of an allocation, and of a free, where counts_live_is_due says so: while there is a stream, all of them. What is
+   rare in one is left to another function, as a whole: so the common case needs no frame. */
+static __attribute__((noinline)) void finish_otherwise(struct thread_state *self, uint32_t what, const void *p, uint32_t row,
+						       size_t size)
+{
+	counts_settle_live(self);
+	stream_put(self, what, (uintptr_t)p, row, size);
+	if (what == MTRACE_STREAM_ALLOCATED)
+		counts_allocated(&self->work->tallies, row, size);
+	else
+		counts_freed(&self->work->tallies, row, size);
+	event_go_out(self);
+}
+
+static bool is_usual(const struct thread_state *self, const struct mtrace_tally *tally, uint32_t row)
+{
+	return counts_is_own(tally, row) && likely(self->pen.place) && likely(!counts_live_is_beyond(self, COUNTS_LIVE_ROOM));
+}
+
+static __attribute__((noinline)) void finish_allocated(struct thread_state *self, const void *p, uint32_t row, size_t size)
+{
+	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
+	self->allocated = p;
+	if (!is_usual(self, tally, row)) {
+		finish_otherwise(self, MTRACE_STREAM_ALLOCATED, p, row, size);
+		return;
+	}
+	stream_write(self, MTRACE_STREAM_ALLOCATED, stream_number(), (uintptr_t)p, row, size);
+	counts_add_allocated(tally, size);
+	event_go_out(self);
+}
+
+static __attribute__((noinline)) void finish_freeing(struct thread_state *self, const void *p, uint32_t row, size_t size)
+{
+	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
+	if (!is_usual(self, tally, row)) {
+		finish_otherwise(self, MTRACE_STREAM_FREED, p, row, size);
+		return;
+	}
+	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, row, size);
+	counts_add_freed(tally, size);
+	event_go_out(self);
+}
+
 /* The common case of record_allocation; the block's line of the live table is asked for before the stack is known, and
    is on its way meanwhile. */
 void tracker_allocated(const void *p, size_t size, const struct here *here)
@@ -138,8 +210,11 @@ void tracker_allocated(const void *p, size_t size, const struct here *here)
 		row = capture_changed_here(self, here);
 	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
 		insert_block_slowly(self, (uintptr_t)p, row, size);
+	if (counts_live_is_due(self, (int64_t)size)) {
+		finish_allocated(self, p, row, size);
+		return;
+	}
 	counts_allocated(&work->tallies, row, size);
-	counts_live(self, (int64_t)size);
 	self->allocated = p;
 	event_go_out(self);
 }
@@ -159,8 +234,11 @@ void tracker_freeing(const void *p)
 		record_free(&(struct event){.self = self, .work = work}, MTRACE_FAMILY_MALLOC, p);
 		return;
 	}
+	if (counts_live_is_due(self, -(int64_t)size)) {
+		finish_freeing(self, p, row, size);
+		return;
+	}
 	counts_freed(&work->tallies, row, size);
-	counts_live(self, -(int64_t)size);
 	event_go_out(self);
 }
 
@@ -198,11 +276,38 @@ void tracker_pool_freeing(const void *p)
 	record_free(&event, MTRACE_FAMILY_POOL, p);
 }
 
+/* From the real call on, the old block's address may be anybody's: its free has its number before that. */
 void tracker_realloc_begin(struct tracker_move *m, const void *old)
 {
 	struct event event = event_enter(), *e = &event;
 	m->known = live_begin_move(MTRACE_FAMILY_MALLOC, (uintptr_t)old, e->self->id, &m->move);
+	m->in_stream = m->known && !e->nested && e->self->pen.ordinal;
+	m->number = m->in_stream ? stream_number() : 0;
 	event_leave(e);
+}
+
+/* The number that the move took is an event of its own, or is told to be nothing. */
+static __attribute__((noinline)) void put_move_in_stream(const struct event *e, const struct tracker_move *m, uint32_t what,
+							 uintptr_t old)
+{
+	if (e->nested)
+		return;
+	if (stream_has_room(e->self))
+		stream_write(e->self, what, m->number, old, m->move.old.row, m->move.old.size);
+	leave_stream_if_ended(e->self);
+}
+
+/* Where a stream began in between, it is without this. */
+static void record_moved(const struct event *e, const struct tracker_move *m, uintptr_t old)
+{
+	const struct live_block *block = &m->move.old;
+	counts_freed(event_tallies(e), block->row, block->size);
+	if (unlikely(e->nested))
+		count_nested(e->self, -(int64_t)block->size);
+	else if (counts_live_is_due(e->self, -(int64_t)block->size))
+		counts_settle_live(e->self);
+	if (unlikely(m->in_stream))
+		put_move_in_stream(e, m, MTRACE_STREAM_FREED, old);
 }
 
 /* The old block counts as freed, the new one as allocated. */
@@ -211,26 +316,28 @@ static void finish_move(const struct event *e, struct tracker_move *m, uintptr_t
 {
 	if (m->known && now == old && live_move_in_place(&m->move, block)) {
 		counts_allocated(event_tallies(e), block->row, block->size);
-		count_live(e, (int64_t)block->size);
+		tell_of_block(e, MTRACE_FAMILY_MALLOC, MTRACE_STREAM_ALLOCATED, now, block);
 	} else {
 		record_block(e, MTRACE_FAMILY_MALLOC, now, block);
 		if (m->known && now != old)
 			live_end_move(&m->move, e->self->id);
 	}
 	if (m->known)
-		record_freed(e, MTRACE_FAMILY_MALLOC, &m->move.old);
+		record_moved(e, m, old);
 }
 
-static void finish_without_block(const struct event *e, struct tracker_move *m, size_t size)
+static void finish_without_block(const struct event *e, struct tracker_move *m, uintptr_t old, size_t size)
 {
 	if (!m->known)
 		return;
 	if (size) { /* refused: the old block lives on */
 		live_cancel_move(&m->move, e->self->id);
+		if (m->in_stream)
+			put_move_in_stream(e, m, MTRACE_STREAM_NOTHING, old);
 		return;
 	}
 	live_end_move(&m->move, e->self->id);
-	record_freed(e, MTRACE_FAMILY_MALLOC, &m->move.old);
+	record_moved(e, m, old);
 }
 
 void tracker_realloc_end(struct tracker_move *m, const void *old, const void *now, size_t size,
@@ -243,7 +350,7 @@ void tracker_realloc_end(struct tracker_move *m, const void *old, const void *no
 		struct live_block block = new_block(e->self, capture_row(e, MTRACE_KIND_MALLOC, at), size);
 		finish_move(e, m, (uintptr_t)old, (uintptr_t)now, &block);
 	} else {
-		finish_without_block(e, m, size);
+		finish_without_block(e, m, (uintptr_t)old, size);
 	}
 	event_leave(e);
 }
@@ -330,6 +437,7 @@ void tracker_thread_ended(void)
 	if (first && row)
 		counts_freed(event_tallies(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
 	counts_flush_live(self);
+	stream_close(&self->pen);
 	event_leave(e);
 	struct workspace *work = self->work;
 	self->work = NULL; /* before another thread may have it: what still comes does without */

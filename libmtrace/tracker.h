@@ -35,7 +35,9 @@ void tracker_operator_deleted(void);
 /* One realloc: begin before the real call, end after it with its result (NULL: it failed, or freed a size of 0). */
 struct tracker_move {
 	struct live_move move;
-	bool known; /* the old block was recorded */
+	bool known;      /* the old block was recorded */
+	bool in_stream;  /* the old block's free has a number: */
+	uint64_t number;
 };
 void tracker_realloc_begin(struct tracker_move *m, const void *old);
 void tracker_realloc_end(struct tracker_move *m, const void *old, const void *now, size_t size,

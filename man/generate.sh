@@ -45,7 +45,7 @@ commands() {
 			if (!open) print ".Bl -tag -width Ds -compact"
 			open = 1
 			name = $3; sub(/^-/, "", name)
-			print ".It Fl " name ($4 == "" ? "" : " Ar " words($4)); print sentence($5) }
+			print ".It Fl " name ($4 == "" ? "" : ($4 ~ /^\[/ ? " Ns " : " Ar ") words($4)); print sentence($5) }
 		END { if (open) print ".El" }' "$table"
 }
 
@@ -54,7 +54,7 @@ options_of() {
 	awk -F'\t' -v command="$1" "$escape"'
 		$1 == "option" && $2 == command {
 			name = $3; sub(/^-/, "", name)
-			print ".It Fl " name ($4 == "" ? "" : " Ar " words($4)); print sentence($5) }' "$table"
+			print ".It Fl " name ($4 == "" ? "" : ($4 ~ /^\[/ ? " Ns " : " Ar ") words($4)); print sentence($5) }' "$table"
 }
 
 # Kinds of records: the line, and the fields of its object.

@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "emit/emit.h"
+#include "emit/lifetimes.h"
 #include "model/profile.h"
+#include "read/read.h"
 #include "show.h"
 
 enum { TO, OUTPUT, KIND, ALLOCATED, INLINED, ROWS };
 
 const struct command_option cmd_export_options[] = {
-	[TO] = {"--to", "folded|json", "the format (default: by the extension of -o)"},
+	[TO] = {"--to", "folded|json|csv", "the format (default: by the extension of -o)"},
 	[OUTPUT] = {"-o", "FILE", "write there instead of stdout"},
 	[KIND] = {"--kind", "KIND|all", "folded: blocks of this kind (default malloc); all: each below a frame with its name"},
 	[ALLOCATED] = {"--allocated", NULL, "folded: what was ever allocated, not what is live"},
@@ -22,12 +24,15 @@ const struct command_option cmd_export_options[] = {
 	{NULL, NULL, NULL},
 };
 
+static int emit_csv(const struct profile *p, const struct emit_options *o, FILE *out);
+
 static const struct format {
 	const char *name, *extension;
 	int (*emit)(const struct profile *, const struct emit_options *, FILE *);
 } formats[] = {
 	{"folded", ".folded", emit_folded},
 	{"json", ".json", emit_json},
+	{"csv", ".csv", emit_csv},
 };
 enum { FORMATS = sizeof formats / sizeof formats[0] };
 
@@ -36,6 +41,42 @@ struct request {
 	const struct format *format;
 	const char *target, *output;
 };
+
+/* ---- every event, of those that have them ---- */
+
+struct lines {
+	const struct profile_process *process;
+	FILE *out;
+};
+
+static void put_line(void *context, const struct lifetimes_event *e)
+{
+	const struct lines *lines = context;
+	emit_event_line(lines->process, e, lines->out);
+}
+
+static int emit_csv(const struct profile *p, const struct emit_options *o, FILE *out)
+{
+	(void)o;
+	emit_event_heading(out);
+	for (uint32_t i = 0; i < p->process_count; i++) {
+		struct lines lines = {&p->processes[i], out};
+		uint32_t damaged = read_stream_events(&p->processes[i], put_line, &lines);
+		if (damaged)
+			warn("export: %u parts of the events are damaged and were left out", damaged);
+	}
+	return 0;
+}
+
+static bool has_events(const struct profile *p)
+{
+	for (uint32_t i = 0; i < p->process_count; i++)
+		if (p->processes[i].stream.events)
+			return true;
+	return false;
+}
+
+/* ---- what was asked for ---- */
 
 static bool choose_format(struct request *r, const char *word)
 {
@@ -91,7 +132,7 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	if (!r->target)
 		warn("export: of what? give a pid, a segment file, a recording, or `last`");
 	else if (!r->format)
-		warn("export: in which format? --to folded or --to json, or -o with a name that ends in .folded or .json");
+		warn("export: in which format? --to folded, json or csv, or -o with a name that ends in .folded, .json or .csv");
 	return r->target && r->format;
 }
 
@@ -113,6 +154,8 @@ static int verdict(const struct request *r, const struct profile *p)
 	const char *why = p->process_count == 1 ? show_why_nothing(&p->processes[0]) : NULL;
 	if (why)
 		warn("export: %s recorded no allocation: %s", r->target, why);
+	else if (r->format->emit == emit_csv && !has_events(p))
+		warn("export: %s has no events; `mtrace run --events` and `mtrace snap --events` record them", r->target);
 	else if (has_none(r, p))
 		warn("export: nothing of kind %s is %s in %s; --kind all takes every kind%s",
 		     r->emit.kind ? profile_kind_name(r->emit.kind) : "all", r->emit.allocated ? "allocated" : "live", r->target,

@@ -14,6 +14,7 @@
 #include "emit/emit.h"
 #include "emit/emit_text.h"
 #include "model/leaks.h"
+#include "model/lifetimes.h"
 #include "model/past.h"
 #include "model/profile.h"
 #include "observe/moments.h"
@@ -340,11 +341,31 @@ static int judge_run(const struct command *self, const struct request *r, const 
 	return code;
 }
 
+/* What the events of each process say; kept until the end of the program. */
+static const struct lifetimes *const *join_events(const struct command *self, const struct profile *p)
+{
+	const struct lifetimes **all = calloc(p->process_count + 1, sizeof *all);
+	struct lifetimes *joined = calloc(p->process_count + 1, sizeof *joined);
+	if (!all || !joined)
+		die(EXIT_TROUBLE, "out of memory");
+	for (uint32_t i = 0; i < p->process_count; i++) {
+		if (!p->processes[i].stream.asked_ms)
+			continue;
+		uint32_t damaged = read_lifetimes(&p->processes[i], &joined[i]);
+		all[i] = &joined[i];
+		if (damaged)
+			warn("%s: %u parts of the events are damaged and were left out", self->name, damaged);
+	}
+	return all;
+}
+
 static int show(const struct command *self, struct request *r, const struct shown *s)
 {
 	FILE *out;
 	if (show_output(self->name, r->output, &out) != 0)
 		return EXIT_TROUBLE;
+	if (!r->emit.leaks)
+		r->emit.lifetimes = join_events(self, s->profile);
 	show_dress(out, &r->emit.color, &r->emit.columns);
 	bool by_thread = r->emit.leaks && r->emit.by == EMIT_BY_THREAD && !r->json;
 	r->emit.judged = s->judged && !by_thread ? &s->leaks : NULL;

@@ -26,13 +26,15 @@
 #include "run/hold.h"
 #include "run/locate.h"
 #include "run/spawn.h"
+#include "run/streams.h"
+#include "show.h"
 
 enum { RUN_TROUBLE = 125, RUN_NOT_EXECUTABLE = 126, RUN_NOT_FOUND = 127 };
 
 enum run_option {
 	OPTION_OUTPUT, OPTION_OUTPUT_LONG, OPTION_FORCE, OPTION_FORCE_LONG, OPTION_QUIET, OPTION_QUIET_LONG, OPTION_MODE,
 	OPTION_DEPTH, OPTION_MEMORY, OPTION_DIR, OPTION_FOLLOW, OPTION_NO_SYMBOLS, OPTION_OPTION, OPTION_EVENTS,
-	OPTION_ALLOCATOR
+	OPTION_EVENTS_SIZE, OPTION_ALLOCATOR
 };
 
 const struct command_option cmd_run_options[] = {
@@ -49,7 +51,8 @@ const struct command_option cmd_run_options[] = {
 	[OPTION_FOLLOW] = {"--follow", "GLOB", "also trace children that exec a program of that name; '*' all"},
 	[OPTION_NO_SYMBOLS] = {"--no-symbols", NULL, "save without names; `mtrace symbolize` adds them later"},
 	[OPTION_OPTION] = {"--option", "KEY=VALUE", "any option of the library, see libmtrace-options(7)"},
-	[OPTION_EVENTS] = {"--events", NULL, "not in this version"},
+	[OPTION_EVENTS] = {"--events", "[=DURATION]", "keep every allocation and free, for so long from the start (10s): lifetimes"},
+	[OPTION_EVENTS_SIZE] = {"--events-size", "SIZE", "most of them that is kept of each process, compressed (64m)"},
 	[OPTION_ALLOCATOR] = {"--allocator", "NAME", "not in this version"},
 	{NULL, NULL, NULL},
 };
@@ -66,6 +69,7 @@ struct run {
 	char default_output[LOCATE_PATH_BYTES];
 	char run_id[32];
 	bool preload;
+	uint64_t events_bytes;
 	const char *untracked; /* why nothing will be recorded, NULL */
 	struct spawn_inherited inherited;
 };
@@ -142,6 +146,26 @@ static void take_size(struct run *run, const char *key, const char *text)
 	take_setting(run, key, text);
 }
 
+static void take_events(struct run *run, const char *text)
+{
+	uint64_t ns;
+	char ms[32];
+	if (!show_duration("run", "--events", text, &ns))
+		exit(RUN_TROUBLE);
+	if (ns == 0 || ns > MTRACE_STREAM_MS_MOST * 1000000ull)
+		refuse("run: --events=%s: it must be from 1s to 12h%s", text, "");
+	snprintf(ms, sizeof ms, "%llu", (unsigned long long)(ns / 1000000));
+	take_setting(run, "events", ms);
+}
+
+static void take_events_size(struct run *run, const char *text)
+{
+	if (!show_size("run", "--events-size", text, &run->events_bytes))
+		exit(RUN_TROUBLE);
+	if (run->events_bytes == 0)
+		refuse("run: --events-size %s: nothing could be kept%s", text, "");
+}
+
 static void take_option(struct run *run, enum run_option which, const char *value)
 {
 	switch (which) {
@@ -155,7 +179,8 @@ static void take_option(struct run *run, enum run_option which, const char *valu
 	case OPTION_FOLLOW: take_follow(run, value); break;
 	case OPTION_NO_SYMBOLS: run->symbols = false; break;
 	case OPTION_OPTION: take_assignment(run, value); break;
-	case OPTION_EVENTS: refuse("run: %s is not in this version%s", "--events", "");
+	case OPTION_EVENTS: take_events(run, value ? value : "10s"); break;
+	case OPTION_EVENTS_SIZE: take_events_size(run, value); break;
 	case OPTION_ALLOCATOR: refuse("run: %s is not in this version%s", "--allocator", "");
 	}
 }
@@ -166,6 +191,7 @@ static void read_options(struct run *run, int argc, char **argv, const struct co
 	int which;
 	environment_begin(&run->shim_options);
 	run->symbols = true;
+	run->events_bytes = STREAMS_BYTES;
 	while ((which = option_next(argc, argv, self, &cursor)) >= 0)
 		take_option(run, (enum run_option)which, cursor.value);
 	if (which == -2)
@@ -358,11 +384,14 @@ static uint64_t start_time_of(pid_t pid)
 static struct companion *start_companion(struct run *run, pid_t command)
 {
 	const char *program = base_name(run->argv[0]);
+	char events[32];
+	environment_get(&run->shim_options, "events", events, sizeof events);
 	snprintf(run->default_output, sizeof run->default_output, "%s.%d.mtr", program, (int)command);
 	struct companion_task task = {
 		.command = command, .command_start = start_time_of(command), .run_id = run->run_id,
 		.segment_dir = run->segment_dir, .output = run->output ? run->output : run->default_output,
 		.output_is_ours = !run->output, .overwrite = run->output && run->force, .symbols = run->symbols,
+		.events_ms = strtoull(events, NULL, 10), .events_bytes = run->events_bytes,
 		.untracked = run->untracked, .program = program};
 	return companion_start(&task);
 }

@@ -14,7 +14,7 @@ enum { EXIT_DONE = 0, EXIT_NOTHING = 1, EXIT_TROUBLE = 2 };
 /* One row of the table in mtrace.c. `options`: NULL-terminated rows for help, man page and nearest-match. */
 struct command_option {
 	const char *name;     /* "--json", "-o" */
-	const char *argument; /* NULL: takes none */
+	const char *argument; /* NULL: takes none; "[=WORD]": may have one, behind a '=' */
 	const char *help;
 };
 

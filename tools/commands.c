@@ -23,7 +23,7 @@ const struct command commands[] = {
 	 "how far to trust it, totals, and the stacks that hold the memory", false, cmd_report, cmd_report_options},
 	{"follow", "mtrace follow [options] " TARGET, "print what happens as it happens, and a leak report now and then", false,
 	 cmd_follow, cmd_follow_options},
-	{"export", "mtrace export --to FORMAT [options] " TARGET, "write it as folded stacks or JSON", false,
+	{"export", "mtrace export --to FORMAT [options] " TARGET, "write it as folded stacks, JSON, or its events as CSV", false,
          cmd_export, cmd_export_options},
 	{"baseline", "mtrace baseline [options] PID", "keep what a process holds now, for `mtrace diff PID`", false,
          cmd_baseline, cmd_baseline_options},

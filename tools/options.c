@@ -47,7 +47,8 @@ static int take_argument(int argc, char **argv, const struct command *self, int 
 		warn("%s: %s takes no argument", self->name, o->name);
 		return -2;
 	}
-	if (!o->argument)
+	bool is_optional = o->argument && o->argument[0] == '[';
+	if (!o->argument || (is_optional && *rest == '\0'))
 		return which;
 	if (*rest != '\0') {
 		cursor->value = rest + (*rest == '=');
@@ -103,7 +104,8 @@ void command_help(const struct command *self)
 	printf("\n");
 	for (const struct command_option *o = self->options; o->name; o++) {
 		char left[80];
-		snprintf(left, sizeof left, "%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+		bool has_word = o->argument && o->argument[0] != '[';
+		snprintf(left, sizeof left, "%s%s%s", o->name, has_word ? " " : "", o->argument ? o->argument : "");
 		printf("  %-24s%s%s\n", left, strlen(left) < 24 ? "" : "\n                          ", o->help);
 	}
 }

@@ -86,6 +86,7 @@ static bool go_back(const char *command, const char *target, struct profile *p, 
 			continue;
 		}
 		unknown += history_go_back(p, process, boundary);
+		process->stream = (struct profile_stream){.asked_ms = 0}; /* of another time */
 		p->processes[kept++] = *process;
 	}
 	if (kept == 0 && strcmp(name, "end") == 0)

@@ -18,13 +18,13 @@ seed() {
 
 seed_segment() {
 	seed segment
-	preload memory=1m:log=nothing -- "$victims/victim_truth" "$work/truth" return 3 300 >/dev/null
+	preload memory=2m:log=nothing:events=60000 -- "$victims/victim_truth" "$work/truth" return 3 300 >/dev/null
 	preload memory=1m:log=nothing -- "$victims/victim_mmap" "$work/truth" exit >/dev/null
 	local newest
 	newest=$(find "$segments" -name 'mtrace.*' -printf '%b %p\n' | sort -n | tail -1 | cut -d' ' -f2)
 	[ -n "$newest" ] || return 1
 	cp --sparse=always "$newest" "$fuzz/segment"
-	for n in $(seq 0 20); do # one region each, the last is the ring
+	for n in $(seq 0 26); do # the head, then one region each
 		printf "\\x$(printf %02x "$n")\\x40\\x00\\x00\\x00\\x07\\xff\\xff\\xff\\xff\\x00\\x00\\x00\\x01" >"$corpus/segment/region-$n"
 	done
 	printf '\xff\x00\x90\x00\x00\x00' >"$corpus/segment/cut"
@@ -32,6 +32,8 @@ seed_segment() {
 
 seed_recording() {
 	seed recording
+	traced "$work/events.mtr" env MTRACE_OPTIONS="dir=$segments:events=60000" ls / >/dev/null 2>&1
+	FUZZ_SEED_FROM=$work/events.mtr FUZZ_SEED=$corpus/recording/events.chunks "$fuzz/fuzz_recording"
 	for rec in "$tests"/compat/*.mtr; do
 		FUZZ_SEED_FROM=$rec FUZZ_SEED=$corpus/recording/$(basename "$rec").chunks "$fuzz/fuzz_recording"
 		{ printf '\0'; cat "$rec"; } >"$corpus/recording/$(basename "$rec")"

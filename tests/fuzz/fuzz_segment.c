@@ -120,6 +120,26 @@ static void read_instants(void)
 	read_instant_free(&instant);
 }
 
+/* As who takes its events, and writes into its control page, which is put right again. */
+static void drain(void)
+{
+	char page[MTRACE_PAGE_BYTES];
+	struct read_error error;
+	bool has_page = pread(segment_fd, page, sizeof page, MTRACE_CONTROL_OFFSET) == sizeof page;
+	struct drain *d = drain_open(segment_fd, &(struct drain_request){.give_back = true, .most_bytes = 4096}, &error);
+	struct profile *profile = profile_new();
+	for (int looks = 0; d && looks < 40; looks++)
+		drain_take(d);
+	if (d) {
+		drain_finish(d, profile, profile_add_process(profile));
+		fuzz_use_profile(profile);
+	}
+	drain_close(d);
+	profile_free(profile);
+	if (has_page)
+		(void)!pwrite(segment_fd, page, sizeof page, MTRACE_CONTROL_OFFSET);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -138,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	profile_free(profile);
 	follow();
 	read_instants();
+	drain();
 	restore();
 	if (was_cut) { /* what was behind the cut is gone: begin afresh */
 		static char *program[] = {NULL, NULL};

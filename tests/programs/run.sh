@@ -231,7 +231,7 @@ refused "no interpreter" 127 "interpreter" -- "$work/orphan"
 refused "empty name" 127 "not found" -- ""
 refused "no command" 125 "no command" -q
 refused "sample mode" 125 "not in this version" --mode sample=512k -- true
-refused "events" 125 "not in this version" --events -- true
+refused "events for no time" 125 "it must be from 1s to 12h" --events=0s -- true
 refused "allocator" 125 "not in this version" --allocator jemalloc -- true
 refused "unknown mode" 125 "no such mode" --mode exat -- true
 refused "unknown option" 125 "--no-symbols" --no-symbol -- true

@@ -45,6 +45,7 @@ static const struct shape shapes[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_RING] = {sizeof(struct mtrace_ring_slot), FAKE_RING_SLOTS + 1},
 	[MTRACE_REGION_METHODS] = {sizeof(struct mtrace_method), 64},
 	[MTRACE_REGION_METHOD_NAMES] = {1, 4096},
+	[MTRACE_REGION_STREAM] = {MTRACE_STREAM_PART_BYTES, MTRACE_STREAM_PARTS_OFFSET / MTRACE_STREAM_PART_BYTES + FAKE_PARTS},
 };
 
 static uint64_t page_up(uint64_t n)
@@ -431,4 +432,25 @@ void fake_range_op(struct fake_segment *f, enum mtrace_range_kind kind, uint64_t
 	struct mtrace_range_op *op = fake_element(f, MTRACE_REGION_RANGE_LOG, sequence % MTRACE_RANGE_LOG_ENTRIES);
 	*op = (struct mtrace_range_op){.start = start, .end = end, .row = row, .op = kind, .token = token};
 	op->commit = sequence + 1;
+}
+
+struct mtrace_stream_head *fake_stream(struct fake_segment *f)
+{
+	return fake_element(f, MTRACE_REGION_STREAM, 0);
+}
+
+struct mtrace_stream_part *fake_part(struct fake_segment *f, uint32_t part)
+{
+	return (struct mtrace_stream_part *)(void *)(fake_stream(f) + 1) + part;
+}
+
+struct mtrace_stream_record *fake_record(struct fake_segment *f, uint32_t part, uint32_t index)
+{
+	char *parts = (char *)(void *)fake_stream(f) + MTRACE_STREAM_PARTS_OFFSET;
+	return (struct mtrace_stream_record *)(void *)(parts + (size_t)part * MTRACE_STREAM_PART_BYTES) + index;
+}
+
+struct mtrace_control *fake_control(struct fake_segment *f)
+{
+	return (void *)(f->image + MTRACE_CONTROL_OFFSET);
 }

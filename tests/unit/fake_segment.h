@@ -46,6 +46,13 @@ struct mtrace_ring_head *fake_ring(struct fake_segment *f);
 struct mtrace_ring_slot *fake_news(struct fake_segment *f, enum mtrace_ring_kind kind, uint32_t thread, uint32_t subject,
                                    const uint64_t value[4]);
 
+/* The stream: its head, and a part with its records, of which there are FAKE_PARTS. */
+#define FAKE_PARTS 4u
+struct mtrace_stream_head *fake_stream(struct fake_segment *f);
+struct mtrace_stream_part *fake_part(struct fake_segment *f, uint32_t part);
+struct mtrace_stream_record *fake_record(struct fake_segment *f, uint32_t part, uint32_t index);
+struct mtrace_control *fake_control(struct fake_segment *f);
+
 /* Counts of a row, the live table, and both at once. */
 void fake_count(struct fake_segment *f, uint32_t row, uint64_t blocks, uint64_t bytes, uint64_t freed_blocks,
                 uint64_t freed_bytes);

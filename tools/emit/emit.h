@@ -12,6 +12,7 @@
 
 struct profile;
 struct leaks;
+struct lifetimes;
 
 enum emit_by { EMIT_BY_STACK, EMIT_BY_SITE, EMIT_BY_MODULE, EMIT_BY_THREAD, EMIT_BY_KIND };
 
@@ -28,6 +29,7 @@ struct emit_options {
 	const struct leaks *judged; /* verdicts on processes[0]; NULL: none */
 	const char *no_verdict;     /* then why there are none, one clause; NULL: not said */
 	uint32_t verdicts;          /* with `judged`: a bit for each enum verdict_kind that is listed; 0: what grew or has a shape */
+	const struct lifetimes *const *lifetimes; /* by process, each NULL without events; NULL: of none */
 	const char *target; /* as the user typed it, for the "next" lines */
 };
 

@@ -14,12 +14,14 @@
 #include "model/profile.h"
 
 struct leaks_row;
+struct lifetimes;
 
 struct page {
 	FILE *out;
 	const struct emit_options *options;
 	const struct profile_process *process;
 	const struct leaks *judged; /* of this process; NULL none */
+	const struct lifetimes *lifetimes; /* likewise */
 	uint32_t columns;
 };
 

@@ -12,6 +12,7 @@
 #include "die.h"
 #include "emit/emit_text.h"
 #include "emit/events.h"
+#include "emit/lifetimes.h"
 #include "emit/verdict_text.h"
 #include "model/leaks.h"
 
@@ -349,7 +350,9 @@ static void field(FILE *out, const char *key, json_t *value)
 	dump(value, out);
 }
 
-static void process(const struct profile_process *p, const struct emit_options *o, const struct leaks *judged, FILE *out)
+/* `judged`, `lifetimes`: of this process; NULL: none. */
+static void process(const struct profile_process *p, const struct emit_options *o, const struct leaks *judged,
+                    const struct lifetimes *lifetimes, FILE *out)
 {
 	fprintf(out, "{\"pid\":%u,\"image\":%u", p->pid, p->image);
 	field(out, "exe", string(p->exe));
@@ -372,6 +375,8 @@ static void process(const struct profile_process *p, const struct emit_options *
 	field(out, "ring", ring(p));
 	if (judged)
 		field(out, "growth", growth(judged));
+	if (lifetimes)
+		field(out, "lifetimes", emit_lifetimes_json(p, lifetimes, o));
 	events(p, o, out);
 	stacks(p, o, judged, out);
 	fputs("}", out);
@@ -382,7 +387,7 @@ int emit_json(const struct profile *p, const struct emit_options *o, FILE *out)
 	fprintf(out, "{\"schema\":1,\"version\":\"%s\",\"processes\":[", MTRACE_VERSION);
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		fputs(i ? ",\n" : "\n", out);
-		process(&p->processes[i], o, i == 0 ? o->judged : NULL, out);
+		process(&p->processes[i], o, i == 0 ? o->judged : NULL, o->lifetimes ? o->lifetimes[i] : NULL, out);
 	}
 	fputs("]}\n", out);
 	return ferror(out) ? -EIO : 0;

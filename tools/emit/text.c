@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "emit/emit_text.h"
+#include "emit/lifetimes.h"
 #include "model/leaks.h"
 
 void text_begin(const struct page *page, const char *sgr)
@@ -172,8 +173,10 @@ static void section(const struct page *page)
 		text_stacks(page);
 	else if (page->options->by != EMIT_BY_KIND)
 		text_groups(page);
-	if (!page->options->leaks)
+	if (!page->options->leaks) {
+		text_lifetimes(page);
 		marks(page);
+	}
 }
 
 /* A leak: what to compare with after the cure. None: smaller ones take longer. */
@@ -215,6 +218,7 @@ int emit_text(const struct profile *p, const struct emit_options *o, FILE *out)
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		page.process = &p->processes[i];
 		page.judged = i == 0 ? o->judged : NULL;
+		page.lifetimes = o->lifetimes ? o->lifetimes[i] : NULL;
 		if (i > 0)
 			fputs("\n", out);
 		section(&page);

@@ -165,7 +165,8 @@ static void drops(const struct page *page)
 	bool any = false;
 	for (uint32_t i = 0; i < page->process->counter_count; i++) {
 		const struct profile_counter *c = &page->process->counters[i];
-		if (c->value == 0 || is_told_above(c->name) || strncmp(c->name, "ring_", 5) == 0) /* news, no figures */
+		bool is_news = strncmp(c->name, "ring_", 5) == 0 || strncmp(c->name, "stream_", 7) == 0; /* no figures */
+		if (c->value == 0 || is_told_above(c->name) || is_news)
 			continue;
 		char n[32];
 		emit_count(n, c->value);

@@ -71,6 +71,7 @@ struct profile_thread {
 	bool inside; /* was inside a hook of ours when the segment was read */
 	uint64_t start_tick, end_tick, stack_bytes;
 	uint32_t stack; /* index of its creation stack, UINT32_MAX unknown */
+	uint32_t id;    /* the segment's, which events have; 0 unknown */
 };
 
 struct profile_mark {
@@ -107,6 +108,23 @@ struct profile_event {
 	uint32_t module;  /* likewise: index in modules, PROFILE_NO_MODULE none */
 	uint64_t value[4];
 	const char *text; /* the field of form text or mark; "" none */
+};
+
+/* A part of a stream as recordings have it: see read/stream.h. */
+struct profile_stream_part {
+	const uint8_t *bytes;
+	uint32_t stored_bytes, raw_bytes, crc;
+};
+
+/* Every event of a bounded time (--events), in parts that are opened when they are asked for. */
+struct profile_stream {
+	uint64_t asked_ms; /* 0: there is none */
+	uint64_t begin_ns, end_ns; /* since the process's segment was made */
+	uint64_t events;     /* allocations and frees that are kept */
+	uint64_t dropped;    /* that the process had no room for */
+	uint64_t most_bytes; /* its limit of size (--events-size), if that cut it; else 0 */
+	struct profile_stream_part *parts;
+	uint32_t part_count;
 };
 
 struct profile_counter {
@@ -161,7 +179,7 @@ struct profile_process {
 	uint32_t stack_count;
 	struct profile_live *live;
 	uint32_t live_count;
-	uint32_t *stack_of_row; /* index in stacks by row id of the segment, UINT32_MAX none; NULL in recordings */
+	uint32_t *stack_of_row; /* index in stacks by row id of the segment, UINT32_MAX none; in recordings only with a stream */
 	uint32_t row_count;
 	struct profile_thread *threads;
 	uint32_t thread_count;
@@ -176,6 +194,7 @@ struct profile_process {
 	uint32_t event_count;
 	uint64_t events_written;      /* ever; those not in events were overwritten or never finished */
 	uint64_t events_overwritten;
+	struct profile_stream stream;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */

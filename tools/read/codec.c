@@ -14,8 +14,6 @@
 
 #include "command.h"
 
-#define ZSTD_LEVEL 6
-
 void *codec_grow(void *p, size_t *capacity, size_t needed, size_t element_bytes)
 {
 	size_t wanted = *capacity ? *capacity : 16;
@@ -41,16 +39,28 @@ void codec_put_bytes(struct codec_buffer *b, const void *bytes, size_t count)
 	b->used += count;
 }
 
+enum { VARINT_BYTES_MOST = 10 };
+
+/* `at` has room for VARINT_BYTES_MOST. Returns what is behind it. */
+static uint8_t *put_varint_at(uint8_t *at, uint64_t value)
+{
+	for (; value > 0x7f; value >>= 7)
+		*at++ = (uint8_t)(value | 0x80);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+static uint8_t *room_for(struct codec_buffer *b, size_t bytes)
+{
+	b->bytes = codec_grow(b->bytes, &b->capacity, b->used + bytes, 1);
+	return b->bytes + b->used;
+}
+
 void codec_put_varint(struct codec_buffer *b, uint64_t value)
 {
-	uint8_t bytes[10];
-	size_t n = 0;
+	uint8_t *at = room_for(b, VARINT_BYTES_MOST);
 
-	do {
-		bytes[n++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-		value >>= 7;
-	} while (value);
-	codec_put_bytes(b, bytes, n);
+	b->used = (size_t)(put_varint_at(at, value) - b->bytes);
 }
 
 void codec_buffer_free(struct codec_buffer *b)
@@ -97,18 +107,18 @@ const uint8_t *codec_get_bytes(struct codec_cursor *c, uint64_t count)
 static void put_values(struct codec_buffer *b, enum codec_encoding e, const uint64_t *values, size_t count)
 {
 	uint64_t previous = 0;
+	uint8_t *at = room_for(b, count * (e == CODEC_BYTES ? 1 : VARINT_BYTES_MOST));
 
 	for (size_t i = 0; i < count; i++) {
-		uint8_t byte = (uint8_t)values[i];
-
 		if (e == CODEC_BYTES)
-			codec_put_bytes(b, &byte, 1);
+			*at++ = (uint8_t)values[i];
 		else if (e == CODEC_DELTA)
-			codec_put_varint(b, codec_zigzag((int64_t)(values[i] - previous)));
+			at = put_varint_at(at, codec_zigzag((int64_t)(values[i] - previous)));
 		else
-			codec_put_varint(b, values[i]);
+			at = put_varint_at(at, values[i]);
 		previous = values[i];
 	}
+	b->used = (size_t)(at - b->bytes);
 }
 
 void codec_put_column(struct codec_buffer *b, uint64_t id, enum codec_encoding e, const uint64_t *values, size_t count)
@@ -210,29 +220,43 @@ static void decode_header(const uint8_t in[CODEC_CHUNK_BYTES], struct codec_chun
 	chunk->body_crc = codec_load32(in + 32);
 }
 
-int codec_write_chunk(FILE *out, struct codec_chunk *chunk, const struct codec_buffer *raw)
+uint8_t *codec_pack(struct codec_chunk *chunk, const struct codec_buffer *raw, enum codec_effort effort)
 {
 	size_t capacity = ZSTD_compressBound(raw->used), stored;
-	uint8_t header[CODEC_CHUNK_BYTES];
 	uint8_t *body;
-	bool written;
 
 	if (raw->used > CODEC_RAW_MAX)
-		return -EFBIG;
+		return NULL;
 	body = malloc(capacity);
 	if (!body)
 		die(EXIT_TROUBLE, "out of memory");
-	stored = ZSTD_compress(body, capacity, raw->bytes, raw->used, ZSTD_LEVEL);
+	stored = ZSTD_compress(body, capacity, raw->bytes, raw->used, (int)effort);
 	if (ZSTD_isError(stored))
 		die(EXIT_TROUBLE, "zstd: %s", ZSTD_getErrorName(stored));
 	chunk->raw_bytes = raw->used;
 	chunk->stored_bytes = stored;
 	chunk->body_crc = codec_crc(body, stored);
+	return body;
+}
+
+int codec_write_packed(FILE *out, const struct codec_chunk *chunk, const uint8_t *stored)
+{
+	uint8_t header[CODEC_CHUNK_BYTES];
+	bool written;
+
 	encode_header(header, chunk);
 	errno = 0;
-	written = fwrite(header, sizeof(header), 1, out) == 1 && fwrite(body, stored, 1, out) == 1;
-	free(body);
+	written = fwrite(header, sizeof(header), 1, out) == 1 && fwrite(stored, chunk->stored_bytes, 1, out) == 1;
 	return written ? 0 : errno ? -errno : -EIO;
+}
+
+int codec_write_chunk(FILE *out, struct codec_chunk *chunk, const struct codec_buffer *raw)
+{
+	uint8_t *stored = codec_pack(chunk, raw, CODEC_SMALL);
+	int code = stored ? codec_write_packed(out, chunk, stored) : -EFBIG;
+
+	free(stored);
+	return code;
 }
 
 enum codec_status codec_read_chunk(FILE *in, struct codec_chunk *chunk)
@@ -264,11 +288,12 @@ static enum codec_status skip_body(FILE *in, uint64_t bytes)
 	return CODEC_OK;
 }
 
-static enum codec_status inflate_body(const struct codec_chunk *chunk, const uint8_t *stored, uint8_t **raw)
+enum codec_status codec_unpack(const struct codec_chunk *chunk, const uint8_t *stored, uint8_t **raw)
 {
 	size_t inflated;
 
-	if (codec_crc(stored, chunk->stored_bytes) != chunk->body_crc)
+	*raw = NULL;
+	if (chunk->raw_bytes > CODEC_RAW_MAX || codec_crc(stored, chunk->stored_bytes) != chunk->body_crc)
 		return CODEC_BODY_DAMAGED;
 	*raw = malloc(chunk->raw_bytes + 1);
 	if (!*raw)
@@ -281,19 +306,29 @@ static enum codec_status inflate_body(const struct codec_chunk *chunk, const uin
 	return CODEC_BODY_DAMAGED;
 }
 
+enum codec_status codec_read_stored(FILE *in, const struct codec_chunk *chunk, uint8_t **stored)
+{
+	*stored = malloc(chunk->stored_bytes + 1);
+	if (!*stored)
+		die(EXIT_TROUBLE, "out of memory");
+	if (fread(*stored, 1, chunk->stored_bytes, in) == chunk->stored_bytes)
+		return CODEC_OK;
+	free(*stored);
+	*stored = NULL;
+	return CODEC_CUT_SHORT;
+}
+
 enum codec_status codec_read_body(FILE *in, const struct codec_chunk *chunk, uint8_t **raw)
 {
-	enum codec_status status = CODEC_CUT_SHORT;
+	enum codec_status status;
 	uint8_t *stored;
 
 	if (!raw)
 		return skip_body(in, chunk->stored_bytes);
 	*raw = NULL;
-	stored = malloc(chunk->stored_bytes + 1);
-	if (!stored)
-		die(EXIT_TROUBLE, "out of memory");
-	if (fread(stored, 1, chunk->stored_bytes, in) == chunk->stored_bytes)
-		status = inflate_body(chunk, stored, raw);
+	status = codec_read_stored(in, chunk, &stored);
+	if (status == CODEC_OK)
+		status = codec_unpack(chunk, stored, raw);
 	free(stored);
 	return status;
 }

@@ -93,11 +93,18 @@ enum codec_status { CODEC_OK, CODEC_END_OF_FILE, CODEC_CUT_SHORT, CODEC_DAMAGED,
 
 /* Compresses `raw` and writes header and body. 0 or -errno. Sets the chunk's sizes and crc. */
 int codec_write_chunk(FILE *out, struct codec_chunk *chunk, const struct codec_buffer *raw);
+/* The same in two steps: *stored is malloc'd, chunk->stored_bytes long; NULL: raw is too large. */
+enum codec_effort { CODEC_QUICK = 1, CODEC_SMALL = 6 }; /* zstd's levels */
+uint8_t *codec_pack(struct codec_chunk *chunk, const struct codec_buffer *raw, enum codec_effort effort);
+int codec_write_packed(FILE *out, const struct codec_chunk *chunk, const uint8_t *stored);
 /* Reads one chunk header. DAMAGED: its own checksum or bounds are wrong, so what follows cannot be found. */
 enum codec_status codec_read_chunk(FILE *in, struct codec_chunk *chunk);
 /* Reads the body that follows. raw == NULL: skips it. *raw is malloc'd, chunk->raw_bytes long. BODY_DAMAGED: the
    next chunk can still be read. */
 enum codec_status codec_read_body(FILE *in, const struct codec_chunk *chunk, uint8_t **raw);
+/* The same in two steps: *stored is malloc'd, chunk->stored_bytes long, as is *raw then. */
+enum codec_status codec_read_stored(FILE *in, const struct codec_chunk *chunk, uint8_t **stored);
+enum codec_status codec_unpack(const struct codec_chunk *chunk, const uint8_t *stored, uint8_t **raw);
 
 /* ---- fixed-width little-endian words ---- */
 static inline void codec_store32(uint8_t *at, uint32_t v)

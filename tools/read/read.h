@@ -116,6 +116,35 @@ struct read_found {
 int read_list_segments(const char *dir, struct read_found **found, size_t *count);
 void read_list_free(struct read_found *found, size_t count);
 
+/* read/drain.c: takes the events of a stream out of a segment, before its parts are needed again. One at a time drains a
+   process; others see what is in the parts just now. */
+struct drain;
+struct drain_request {
+	bool give_back;      /* of a living process: parts that were read may be written again */
+	uint64_t most_bytes; /* of what is kept, compressed; 0: no limit */
+};
+enum drain_state {
+	DRAIN_NONE,  /* there has been no stream */
+	DRAIN_ON,    /* look again, in milliseconds */
+	DRAIN_ENDED, /* it is over, and all of it was taken */
+	DRAIN_CUT    /* most_bytes are full, and the process was told to end it */
+};
+/* `fd`: of the segment, for reading; with give_back it is opened anew, for writing. NULL with a line in error->text. */
+struct drain *drain_open(int fd, const struct drain_request *request, struct read_error *error);
+enum drain_state drain_take(struct drain *d);
+/* Whatever is left, in whatever order: the process has ended, or enough time has passed. Into process->stream; of a stream
+   that somebody else has taken from, nothing. */
+void drain_finish(struct drain *d, struct profile *profile, struct profile_process *process);
+void drain_close(struct drain *d);
+
+/* read/stream.c: the events of process->stream, in the order of their numbers; returns how many parts were damaged. */
+struct lifetimes;
+struct lifetimes_event;
+typedef void read_stream_taker(void *context, const struct lifetimes_event *e);
+uint32_t read_stream_events(const struct profile_process *process, read_stream_taker *take, void *context);
+/* All of them, joined; to be freed. */
+uint32_t read_lifetimes(const struct profile_process *process, struct lifetimes *lifetimes);
+
 /* read/recording.c: see mtrace-format.5. */
 int read_recording(const char *path, struct profile *profile, struct read_error *error);
 int write_recording(const char *path, bool overwrite, const struct profile *profile, struct read_error *error);

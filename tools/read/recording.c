@@ -50,6 +50,8 @@ struct reader {
 	size_t rank_capacity;
 	const char **strings;
 	size_t string_count, string_capacity;
+	struct profile_stream_part *parts; /* of its stream */
+	size_t part_count, part_capacity;
 	struct profile_process described; /* the PROCESS row; its exe is lost_text until there is one */
 	uint64_t lost;                    /* rows left out of this process */
 	const char *why;                  /* what is wrong with the file, NULL nothing */
@@ -602,6 +604,24 @@ static void settle_events(struct reader *r, struct profile_process *process)
 	}
 }
 
+/* Rows that were lost would stand as zeros, which are a stack's number. */
+static void settle_stream(struct reader *r, struct profile_process *process)
+{
+	struct profile_stream *stream = &process->stream;
+
+	if (r->why)
+		process->row_count = 0;
+	for (uint32_t i = 0; i < process->row_count; i++)
+		if (process->stack_of_row[i] != UINT32_MAX)
+			process->stack_of_row[i] = stack_number(r, process, process->stack_of_row[i]);
+	r->lost += stream->part_count > r->part_count ? stream->part_count - r->part_count : 0;
+	stream->part_count = (uint32_t)r->part_count;
+	stream->parts = profile_alloc(r->profile, r->part_count, sizeof(*stream->parts));
+	if (r->part_count)
+		memcpy(stream->parts, r->parts, r->part_count * sizeof(*stream->parts));
+	r->part_count = 0;
+}
+
 /* Rows of zeros that stand for lost ones, and texts that a reader of profiles may rely on. */
 static void settle_texts(struct reader *r, struct profile_process *process)
 {
@@ -699,6 +719,7 @@ static void close_process(struct reader *r)
 	settle_history(r, process);
 	settle_threads(r, process);
 	settle_events(r, process);
+	settle_stream(r, process);
 	missing = missing_rows(&r->described, process) + r->lost;
 	note_loss(r, process, missing);
 	for (int i = 0; i < RECORDING_TYPES; i++)
@@ -736,12 +757,36 @@ static int refuse_newer(struct reader *r, const char *what, unsigned long long w
 		      r->tool_version);
 }
 
+/* A part of a stream is kept as it is, and opened when it is asked for. */
+static enum codec_status read_stream_part(struct reader *r, const struct codec_chunk *chunk)
+{
+	uint8_t *stored = NULL, *bytes;
+	enum codec_status status = codec_read_stored(r->in, chunk, &stored);
+
+	if (status != CODEC_OK)
+		return status;
+	if (enter_process(r, chunk->process) && charge(r, chunk->stored_bytes + sizeof(*r->parts))) {
+		bytes = profile_alloc(r->profile, chunk->stored_bytes, 1);
+		memcpy(bytes, stored, chunk->stored_bytes);
+		r->parts = codec_grow(r->parts, &r->part_capacity, r->part_count + 1, sizeof(*r->parts));
+		r->parts[r->part_count++] = (struct profile_stream_part){bytes, (uint32_t)chunk->stored_bytes,
+									(uint32_t)chunk->raw_bytes, chunk->body_crc};
+	} else {
+		r->why = "is damaged";
+	}
+	free(stored);
+	return CODEC_OK;
+}
+
 /* The body of a chunk that we know. CODEC_OK also when it is damaged: the next one can be read. */
 static enum codec_status read_known(struct reader *r, const struct codec_chunk *chunk)
 {
 	uint8_t *raw = NULL;
-	enum codec_status status = codec_read_body(r->in, chunk, &raw);
+	enum codec_status status;
 
+	if (chunk->type == RECORDING_STREAM)
+		return read_stream_part(r, chunk);
+	status = codec_read_body(r->in, chunk, &raw);
 	if (status != CODEC_OK && status != CODEC_BODY_DAMAGED)
 		return status;
 	if (!enter_process(r, chunk->process) || status != CODEC_OK ||
@@ -839,7 +884,7 @@ static void note_missing_processes(struct reader *r)
 	last->note = profile_string(r->profile, text);
 }
 
-static int read_stream(struct reader *r)
+static int read_file(struct reader *r)
 {
 	int code = read_header(r);
 
@@ -859,6 +904,7 @@ static void free_reader(struct reader *r)
 	for (int i = 0; i < RECORDING_TYPES; i++)
 		free(r->tables[i].rows);
 	free(r->ranks);
+	free(r->parts);
 	free(r->strings);
 }
 
@@ -874,7 +920,7 @@ int read_recording(const char *path, struct profile *profile, struct read_error 
 			close(fd);
 		return refuse(&r, code, "cannot be read: %s", strerror(-code));
 	}
-	code = read_stream(&r);
+	code = read_file(&r);
 	fclose(r.in);
 	free_reader(&r);
 	return code;

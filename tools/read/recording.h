@@ -57,6 +57,8 @@ enum recording_type {
 	RECORDING_BOUNDARIES, /* from here on a reader may do without */
 	RECORDING_CHANGES,
 	RECORDING_EVENTS, /* not required: older readers do without */
+	RECORDING_ROWS,   /* only with a stream: stacks by the segment's row ids */
+	RECORDING_STREAM, /* not taken apart before somebody asks: see stream.h */
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

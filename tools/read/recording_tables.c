@@ -65,6 +65,13 @@ static const struct recording_field process_fields[] = {
 	NUMBER(43, profile_process, event_count),
 	NUMBER(44, profile_process, events_written),
 	NUMBER(45, profile_process, events_overwritten),
+	NUMBER(46, profile_process, stream.asked_ms),
+	NUMBER(47, profile_process, stream.begin_ns),
+	NUMBER(48, profile_process, stream.end_ns),
+	NUMBER(49, profile_process, stream.events),
+	NUMBER(50, profile_process, stream.dropped),
+	NUMBER(51, profile_process, stream.most_bytes),
+	NUMBER(52, profile_process, stream.part_count),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -119,6 +126,7 @@ static const struct recording_field thread_fields[] = {
 	DELTA(6, profile_thread, end_tick),
 	NUMBER(7, profile_thread, stack_bytes),
 	INDEX(8, profile_thread, stack),
+	DELTA(9, profile_thread, id),
 };
 
 static const struct recording_field live_fields[] = {
@@ -161,6 +169,10 @@ static const struct recording_field event_fields[] = {
 	STRING(11, profile_event, text),
 };
 
+static const struct recording_field row_fields[] = {
+	{.id = 1, .form = FORM_INDEX, .encoding = CODEC_DELTA, .width = sizeof(uint32_t), .offset = 0},
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -183,6 +195,9 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 				  ARRAY(boundaries, boundary_count)},
 	[RECORDING_CHANGES] = {"changes", TABLE(change_fields, profile_change, false), ARRAY(changes, change_count)},
 	[RECORDING_EVENTS] = {"events", TABLE(event_fields, profile_event, false), ARRAY(events, event_count)},
+	[RECORDING_ROWS] = {.name = "rows", .fields = row_fields, .field_count = COUNT(row_fields),
+			    .row_bytes = sizeof(uint32_t), .positional = true, ARRAY(stack_of_row, row_count)},
+	[RECORDING_STREAM] = {.name = "stream"},
 };
 
 /* ---- fields of a row in memory ---- */

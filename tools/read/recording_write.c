@@ -285,7 +285,8 @@ static void write_description(struct writer *w, const struct profile_process *pr
 static void write_table(struct writer *w, enum recording_type type, const struct profile_process *process)
 {
 	const struct recording_table *t = &recording_tables[type];
-	bool has_text = type != RECORDING_FRAMES && type != RECORDING_LIVE && type != RECORDING_CHANGES;
+	bool has_text = type != RECORDING_FRAMES && type != RECORDING_LIVE && type != RECORDING_CHANGES &&
+			type != RECORDING_ROWS;
 	uint32_t rows_max = has_text ? TEXT_ROWS : CODEC_ROWS_MAX, count;
 	const char *rows = recording_array(t, process, &count);
 
@@ -300,6 +301,19 @@ static void write_table(struct writer *w, enum recording_type type, const struct
 	}
 }
 
+/* Parts are as they were put together. */
+static void write_stream(struct writer *w, const struct profile_stream *stream)
+{
+	for (uint32_t i = 0; i < stream->part_count && !w->failed; i++) {
+		const struct profile_stream_part *part = &stream->parts[i];
+		struct codec_chunk chunk = {.type = RECORDING_STREAM, .process = w->process, .sequence = w->sequence++,
+					    .raw_bytes = part->raw_bytes, .stored_bytes = part->stored_bytes,
+					    .body_crc = part->crc};
+
+		w->failed = codec_write_packed(w->out, &chunk, part->bytes);
+	}
+}
+
 static void write_process(struct writer *w, const struct profile_process *process)
 {
 	write_description(w, process);
@@ -308,7 +322,9 @@ static void write_process(struct writer *w, const struct profile_process *proces
 			write_names(w, process);
 		else if (type == RECORDING_STACKS)
 			write_stacks(w, process);
-		else
+		else if (type == RECORDING_STREAM)
+			write_stream(w, &process->stream);
+		else if (type != RECORDING_ROWS || process->stream.part_count)
 			write_table(w, type, process);
 	codec_strings_free(&w->strings);
 	w->process++;

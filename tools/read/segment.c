@@ -82,6 +82,17 @@ static void copy_all(struct segment *s)
 	}
 }
 
+/* What is in its parts just now. */
+static void read_stream(struct segment *s)
+{
+	struct read_error error;
+	struct drain *d = drain_open(s->fd, &(struct drain_request){.give_back = false}, &error);
+	if (!d)
+		return; /* of a version that has none */
+	drain_finish(d, s->profile, s->process); /* nothing, if somebody else takes them */
+	drain_close(d);
+}
+
 static void fill(struct segment *s)
 {
 	s->process = profile_add_process(s->profile);
@@ -97,6 +108,7 @@ static void fill(struct segment *s)
 	segment_read_ranges(s);
 	segment_finish_live(s);
 	segment_read_stacks(s);
+	read_stream(s);
 	s->process->skipped = s->skipped;
 	profile_finish_process(s->profile, s->process);
 	segment_copy_free(s);

@@ -212,6 +212,7 @@ void segment_read_threads(struct segment *s)
 		s->thread_of_id[id] = s->process->thread_count;
 		struct profile_thread *to = &threads[s->process->thread_count++];
 		read_thread(s, t, to);
+		to->id = (uint32_t)id;
 		s->process->in_tracker |= crashed && to->inside;
 	}
 }

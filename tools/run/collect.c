@@ -30,8 +30,10 @@ void collect_init(struct collect *c, const char *run_id, const char *dir, pid_t 
 
 void collect_fini(struct collect *c)
 {
-	for (size_t i = 0; i < c->count; i++)
+	for (size_t i = 0; i < c->count; i++) {
 		free(c->segments[i].path);
+		drain_close(c->segments[i].drain);
+	}
 	free(c->segments);
 	profile_free(c->profile);
 	*c = (struct collect){0};
@@ -108,7 +110,12 @@ static void read_one(struct collect *c, struct collect_segment *s)
 {
 	struct read_error error = {""};
 	s->is_read = true;
-	if (read_segment(s->path, c->profile, NULL, &error) == 0)
+	bool done = read_segment(s->path, c->profile, NULL, &error) == 0;
+	if (done && s->drain)
+		drain_finish(s->drain, c->profile, &c->profile->processes[c->profile->process_count - 1]);
+	drain_close(s->drain);
+	s->drain = NULL;
+	if (done)
 		return;
 	if (access(s->path, F_OK) != 0)
 		s->is_gone = true;

@@ -23,6 +23,9 @@ struct collect_segment {
 	bool is_read;        /* in the profile */
 	bool is_gone;        /* its file was removed */
 	bool alive;
+	struct drain *drain; /* of its events; NULL: not, or not any more */
+	bool was_drained;    /* there was one, or it was refused */
+	uint64_t drain_until_ms; /* nothing comes after that; streams.c */
 	bool went_on; /* dead, and its process was seen to run on as a program that is not traced */
 };
 

@@ -31,11 +31,13 @@
 #include "run/save.h"
 #include "run/snapshot.h"
 #include "run/spawn.h"
+#include "run/streams.h"
 #include "symbols/symbols.h"
 
 #define FIRST_LOOK_MS 200
 #define LOOK_MS 1000
 #define MARKS_MS 500
+#define EVENTS_LOOK_MS 20 /* with --events a new process is wanted at once: its events wait in its segment */
 #define WORK_SHARE 20 /* at most 1/20 of the time is spent looking */
 
 struct shared {
@@ -53,6 +55,7 @@ struct companion {
 
 	struct collect collect; /* in the companion only, from here on */
 	struct snapshots snapshots;
+	struct streams streams;
 	pid_t symbolizer;       /* 0 none */
 };
 
@@ -140,12 +143,15 @@ static int64_t look_and_rest(struct companion *c, int64_t before_ms)
 static void look_until_end(struct companion *c)
 {
 	struct pollfd news = {.fd = c->pipe, .events = POLLIN};
-	int64_t rest = FIRST_LOOK_MS, next = now_ms() + rest;
+	int64_t rest = c->streams.for_ms ? EVENTS_LOOK_MS : FIRST_LOOK_MS, next = now_ms() + rest, marks = 0;
 	for (;;) {
-		int64_t left = next - now_ms();
-		if (poll(&news, 1, left < 0 ? 0 : left < MARKS_MS ? (int)left : MARKS_MS) > 0)
+		int64_t left = next - now_ms(), wait = left < 0 ? 0 : left < MARKS_MS ? left : MARKS_MS;
+		int events = streams_look(&c->streams, &c->collect);
+		if (poll(&news, 1, events >= 0 && events < wait ? events : (int)wait) > 0)
 			return;
-		snapshots_look(&c->snapshots, &c->collect);
+		if (now_ms() >= marks)
+			snapshots_look(&c->snapshots, &c->collect);
+		marks = now_ms() >= marks ? now_ms() + MARKS_MS : marks;
 		if (now_ms() < next)
 			continue;
 		rest = look_and_rest(c, rest);
@@ -224,6 +230,17 @@ static void say_nothing_recorded(struct companion *c, const char *end, const cha
 	say(c, true, "error: %snothing was recorded: %s%s%s", end, why, path ? "; recording: " : "", path ? path : "");
 }
 
+/* What was asked for of events and is not there; the report says the rest. */
+static void describe_events(const struct companion *c, const struct profile_process *own, char out[160])
+{
+	out[0] = '\0';
+	if (c->task.events_ms && !own->stream.asked_ms)
+		snprintf(out, 160, "; without events: the segment had no room for them (--memory)");
+	else if (own->stream.dropped)
+		snprintf(out, 160, "; %llu events were dropped: they came faster than they could be taken",
+		         (unsigned long long)own->stream.dropped);
+}
+
 static void say_saved(struct companion *c, const char *end, const char *path, const char *unnamed)
 {
 	const struct profile *p = c->collect.profile;
@@ -232,14 +249,15 @@ static void say_saved(struct companion *c, const char *end, const char *path, co
 	bool only_maps = own->totals.alloc_blocks == 0 && own->by_kind[MTRACE_KIND_MMAP].alloc_blocks > 0;
 	const struct profile_counts *live = only_maps ? &own->by_kind[MTRACE_KIND_MMAP] : &own->totals;
 	const char *what = !only_maps ? "blocks" : live->live_blocks == 1 ? "mapping" : "mappings";
-	char bytes[32], others[48] = "", snapshots[700];
+	char bytes[32], others[48] = "", events[160], snapshots[700];
 	bool trouble = snapshots_describe(&c->snapshots, p, snapshots, sizeof snapshots);
 	emit_bytes(bytes, live->live_bytes);
+	describe_events(c, own, events);
 	if (p->process_count > 1)
 		snprintf(others, sizeof others, " (and %u more images)", p->process_count - 1);
-	say(c, trouble, "%s%s in %llu %s live at the end%s; saved %s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
+	say(c, trouble, "%s%s in %llu %s live at the end%s; saved %s%s%s%s%s%s%s; next: mtrace leaks %s%s%s", end, bytes,
 	    (unsigned long long)live->live_blocks, what, others, quote, path, quote, unnamed[0] ? " without names: " : "",
-	    unnamed, snapshots, quote, path, quote);
+	    unnamed, snapshots, events, quote, path, quote);
 }
 
 /* ---- the end ---- */
@@ -319,6 +337,7 @@ static void companion_main(struct companion *c)
 	             c->task.command_start);
 	struct save_request request = request_of(c);
 	snapshots_begin(&c->snapshots, &request);
+	c->streams = (struct streams){.for_ms = c->task.events_ms, .most_bytes = c->task.events_bytes};
 	look_until_end(c);
 	finish(c);
 }

@@ -21,6 +21,8 @@ struct companion_task {
 	bool output_is_ours;    /* a default name: another may be taken when it is there already, or cannot be written */
 	bool overwrite;
 	bool symbols;
+	uint64_t events_ms;     /* every event for so long, 0: none */
+	uint64_t events_bytes;  /* kept of each process */
 	const char *untracked;  /* why nothing will be recorded, NULL */
 	const char *program;    /* its base name, for messages */
 };

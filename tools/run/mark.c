@@ -47,7 +47,7 @@ static bool is_alive(int fd)
 }
 
 /* A file that was cut short must not be made longer by us, and an older shim never looks at the page. */
-static int check(int fd, const char *target, struct read_error *error)
+static int check(int fd, const char *target, uint32_t command, struct read_error *error)
 {
 	struct stat st;
 	struct mtrace_header h;
@@ -56,8 +56,9 @@ static int check(int fd, const char *target, struct read_error *error)
 		return refuse(error, -EINVAL, target, "no whole segment");
 	if (!is_alive(fd))
 		return refuse(error, -ESRCH, target, "has ended: there is nobody to put a mark into its record");
-	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= MTRACE_REGION_EPOCHS)
-		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace, and takes no marks from it");
+	uint32_t region = command == MTRACE_COMMAND_EVENTS ? MTRACE_REGION_STREAM : MTRACE_REGION_EPOCHS; /* came with it */
+	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= region)
+		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace: it knows no such command");
 	if (h.mode == MTRACE_MODE_OFF || h.state != MTRACE_STATE_LIVE)
 		return refuse(error, -ENODATA, target, "records nothing just now, so it would never take the mark");
 	return 0;
@@ -68,7 +69,7 @@ static int lock_page(int fd, const char *target, struct read_error *error)
 	struct flock page = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MTRACE_CONTROL_OFFSET, .l_len = MTRACE_PAGE_BYTES};
 	if (fcntl(fd, F_OFD_SETLK, &page) == 0)
 		return 0;
-	return refuse(error, -EBUSY, target, "another mtrace is putting a mark there; try again");
+	return refuse(error, -EBUSY, target, "another mtrace is asking it for something; try again");
 }
 
 static uint32_t taken(int fd)
@@ -78,20 +79,28 @@ static uint32_t taken(int fd)
 	return sequence;
 }
 
+struct order {
+	uint32_t command; /* enum mtrace_command */
+	char argument[sizeof(((struct mtrace_control *)0)->argument)];
+};
+
+static bool write_command(int fd, uint32_t command)
+{
+	return write_at(fd, &command, sizeof command, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, command));
+}
+
 /* The sequence comes last. */
-static int ask(int fd, const char *target, const char *name, uint32_t *sequence, struct read_error *error)
+static int ask(int fd, const char *target, const struct order *order, uint32_t *sequence, struct read_error *error)
 {
 	struct mtrace_control control;
 	if (!read_at(fd, &control, sizeof control, MTRACE_CONTROL_OFFSET))
 		return refuse(error, -EIO, target, "its control page cannot be read");
 	if (control.sequence != taken(fd))
-		return refuse(error, -EBUSY, target, "is idle: it has not taken the mark before yet, which its next allocation will");
-	uint32_t command = MTRACE_COMMAND_MARK;
-	char argument[sizeof control.argument] = "";
-	memcpy(argument, name, strnlen(name, MARK_NAME_MOST));
+		return refuse(error, -EBUSY, target, "is idle: it has not taken the last command yet, which its next allocation will");
 	*sequence = control.sequence + 1;
-	if (write_at(fd, argument, sizeof argument, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
-	    write_at(fd, &command, sizeof command, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, command)) &&
+	if (write_at(fd, order->argument, sizeof order->argument,
+		     MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
+	    write_command(fd, order->command) &&
 	    write_at(fd, sequence, sizeof *sequence, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, sequence)))
 		return 0;
 	return refuse(error, -EIO, target, strerror(errno));
@@ -114,23 +123,41 @@ static int open_for_writing(int readable)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
+/* `readable` is open on the segment. A page without a command is taken like any other. */
+static int give(int readable, const char *target, const struct order *order, unsigned wait_ms, struct read_error *error)
 {
 	uint32_t sequence = 0;
-	int readable = read_open_living(target, error);
-	if (readable < 0)
-		return readable;
-	int fd = open_for_writing(readable), why = errno;
-	close(readable);
+	int fd = open_for_writing(readable);
 	if (fd < 0)
-		return refuse(error, -why, target, "its segment may not be written: ask as its owner or as root");
-	int code = check(fd, target, error);
+		return refuse(error, -errno, target, "its segment may not be written: ask as its owner or as root");
+	int code = check(fd, target, order->command, error);
 	if (code == 0)
 		code = lock_page(fd, target, error);
 	if (code == 0)
-		code = ask(fd, target, name, &sequence, error);
+		code = ask(fd, target, order, &sequence, error);
 	if (code == 0)
 		code = wait_for(fd, sequence, wait_ms);
+	if (code == -EAGAIN && order->command == MTRACE_COMMAND_EVENTS && !write_command(fd, MTRACE_COMMAND_NONE))
+		code = refuse(error, -EIO, target, strerror(errno));
 	close(fd);
 	return code;
+}
+
+int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
+{
+	struct order order = {.command = MTRACE_COMMAND_MARK};
+	int readable = read_open_living(target, error);
+	if (readable < 0)
+		return readable;
+	memcpy(order.argument, name, strnlen(name, MARK_NAME_MOST));
+	int code = give(readable, target, &order, wait_ms, error);
+	close(readable);
+	return code;
+}
+
+int events_request(int fd, const char *target, uint64_t ms, unsigned wait_ms, struct read_error *error)
+{
+	struct order order = {.command = MTRACE_COMMAND_EVENTS};
+	snprintf(order.argument, sizeof order.argument, "%llu", (unsigned long long)ms);
+	return give(fd, target, &order, wait_ms, error);
 }
