@@ -30,7 +30,7 @@ bool counts_init(void)
 	return segment_ensure(MTRACE_REGION_TALLIES, MTRACE_FIRST_TALLY * sizeof(struct mtrace_tally));
 }
 
-void counts_prepare(struct counts_tallies *t, uint32_t slot)
+void counts_prepare(struct counts_tallies *t, uint32_t fold)
 {
 	for (int i = 0; i < COUNTS_CHUNKS; i++)
 		t->chunks[i] = counts_no_tallies;
@@ -40,8 +40,8 @@ void counts_prepare(struct counts_tallies *t, uint32_t slot)
 	memset(t->credits, 0, sizeof t->credits);
 	t->epoch = epochs_now();
 	t->fold = NULL;
-	if (segment_ensure(MTRACE_REGION_FOLDS, (slot + 1ull) * sizeof(struct mtrace_fold)))
-		t->fold = (struct mtrace_fold *)(void *)segment.base[MTRACE_REGION_FOLDS] + slot;
+	if (segment_ensure(MTRACE_REGION_FOLDS, (fold + 1ull) * sizeof(struct mtrace_fold)))
+		t->fold = (struct mtrace_fold *)(void *)segment.base[MTRACE_REGION_FOLDS] + fold;
 }
 
 void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch)
@@ -368,15 +368,15 @@ static bool mix_epochs(struct mtrace_tally *tally, uint32_t row, const struct co
 	return add_to_tally(tally, row, c);
 }
 
-/* The row is held, and so is the one that has its place. */
-static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+/* The row is held, and so is the one that has its place; or the epoch is over. */
+static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c, uint32_t in)
 {
 	struct mtrace_tally *other = NULL; /* the row's, of another epoch */
 	if (!t->spares && !(t->spares = new_chunk()))
 		return false;
 	for (uint32_t i = 0; i < t->spares_used; i++) {
 		uint32_t epoch = atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed);
-		if ((epoch == t->epoch || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
+		if ((epoch == in || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
 			return true;
 		if (atomic_load_explicit(&t->spares[i].row, memory_order_relaxed) == row)
 			other = &t->spares[i];
@@ -385,7 +385,7 @@ static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct co
 		fold_spares(t);
 	if (t->spares_used == COUNTS_CHUNK_TALLIES)
 		return other && mix_epochs(other, row, c);
-	fill_tally(&t->spares[t->spares_used++], row, t->epoch, c);
+	fill_tally(&t->spares[t->spares_used++], row, in, c);
 	return true;
 }
 
@@ -406,7 +406,23 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 		return;
 	if (tally && fold(t, tally))
 		begin_tally(t, row, change);
-	else if (!(t && add_to_spare(t, row, change)) && !add_to_stray(row, change, epoch))
+	else if (!(t && add_to_spare(t, row, change, epoch)) && !add_to_stray(row, change, epoch))
+		segment_count(MTRACE_COUNTER_drop_counts);
+}
+
+/* Of a later epoch than there is nothing can be: somebody else wrote it there. */
+void counts_freed_in(struct counts_tallies *t, uint32_t row, uint64_t blocks, uint64_t bytes, uint32_t epoch)
+{
+	struct counts_change change = {.freed_blocks = blocks, .freed_bytes = bytes};
+	uint32_t now = epochs_now();
+	epoch = epoch && epoch <= now ? epoch : now;
+	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
+		return;
+	if (epoch > t->epoch)
+		counts_enter_epoch(t, epoch);
+	if (epoch == t->epoch)
+		counts_elsewhere(t, row, &change);
+	else if (!add_to_spare(t, row, &change, epoch) && !add_to_stray(row, &change, epoch))
 		segment_count(MTRACE_COUNTER_drop_counts);
 }
 

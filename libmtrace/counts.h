@@ -13,7 +13,8 @@
  * Invariants
  *   C1 a tally is written by the thread whose workspace holds its chunk, and by nobody else; never by a signal handler
  *      that interrupted that thread's hook (it counts in the rows themselves). A chunk passes to the next thread of the
- *      slot with its counts: nothing is folded when a thread ends.
+ *      slot with its counts: nothing is folded when a thread ends. One more set of tallies is of whoever applies the log of
+ *      ranges (regions.h), of which there is one at a time.
  *   C2 a row's totals are written only by who holds the row: its version, odd, taken by a compare-and-swap that nobody
  *      waits for. Who cannot have it counts elsewhere: in a tally, its own or a spare one, or, who has none, in a stray,
  *      which all threads share.
@@ -70,8 +71,9 @@ bool counts_init(void);
    since they were last put together. What threads' tallies hold is not in them yet. Never NULL. */
 extern void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now);
 
-/* For the first thread of a slot in this process; `slot` is its index. */
-void counts_prepare(struct counts_tallies *t, uint32_t slot);
+/* For the first of a process that counts in these tallies; `fold` is the index of its fold record, and nobody else's. */
+enum { COUNTS_FOLD_OF_RANGES = 0, COUNTS_FOLD_OF_SLOTS = 1 };
+void counts_prepare(struct counts_tallies *t, uint32_t fold);
 
 /* The thread has seen that this is the epoch now. */
 void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch);
@@ -81,6 +83,9 @@ void counts_settle(struct counts_tallies *t);
 
 /* The event of a row that has no tally, or of a caller (t NULL) that may not use any. */
 void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change);
+
+/* What went in an event of `epoch`, which may be over, or one that these tallies have not seen yet. */
+void counts_freed_in(struct counts_tallies *t, uint32_t row, uint64_t blocks, uint64_t bytes, uint32_t epoch);
 
 static inline struct mtrace_row *counts_row(uint32_t row)
 {

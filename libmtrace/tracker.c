@@ -11,6 +11,14 @@
 #include "regions.h"
 #include "slots.h"
 
+/* Of whoever applies the log of ranges, whichever thread that is. */
+static struct counts_tallies tallies_of_ranges;
+
+static void count_range_gone(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch)
+{
+	counts_freed_in(&tallies_of_ranges, row, blocks, bytes, epoch);
+}
+
 bool tracker_init(void)
 {
 	workspace_begin_bytes();
@@ -18,8 +26,12 @@ bool tracker_init(void)
 	counts_grew = news_growth;
 	ring_init();
 	control_init();
-	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
-	       regions_init() && slots_init() && unwind_init() && mixed_init();
+	if (!(stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() && regions_init() &&
+	      slots_init() && unwind_init() && mixed_init()))
+		return false;
+	counts_prepare(&tallies_of_ranges, COUNTS_FOLD_OF_RANGES);
+	regions_gone = count_range_gone;
+	return true;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
@@ -255,13 +267,20 @@ static uintptr_t page_end(const void *p, size_t bytes)
 	return ((uintptr_t)p + bytes + MTRACE_PAGE_BYTES - 1) & ~(uintptr_t)(MTRACE_PAGE_BYTES - 1);
 }
 
+static struct regions_event by(const struct event *e)
+{
+	return (struct regions_event){e->self->id, (uint32_t)e->self->tick, event_epoch(e)};
+}
+
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at)
 {
 	struct event event = event_enter(), *e = &event;
 	uint32_t row = capture_row(e, MTRACE_KIND_MMAP, at);
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
 	counts_allocated(event_tallies(e), row, end - start);
-	regions_map(start, end, row, e->self->id, (uint32_t)e->self->tick, flags);
+	struct regions_event who = by(e);
+	if (!regions_map(start, end, row, flags, &who))
+		counts_freed(event_tallies(e), row, end - start); /* the map does not have it */
 	news_mapping(MTRACE_RING_map, row, start, end);
 	event_leave(e);
 }
@@ -270,7 +289,8 @@ void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done)
 {
 	struct event event = event_enter(), *e = &event;
 	uintptr_t start = (uintptr_t)p, end = done ? page_end(p, bytes) : start;
-	regions_end_move(token, start, end, 0, 0, 0);
+	struct regions_event who = by(e);
+	regions_end_move(token, start, end, 0, &who);
 	news_mapping(MTRACE_RING_unmap, 0, start, end);
 	event_leave(e);
 }
@@ -290,7 +310,9 @@ void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const stru
 	uintptr_t start = (uintptr_t)now, end = now ? page_end(now, bytes) : start;
 	if (now)
 		counts_allocated(event_tallies(e), row, end - start);
-	regions_end_move(token, start, end, row, e->self->id, (uint32_t)e->self->tick);
+	struct regions_event who = by(e);
+	if (!regions_end_move(token, start, end, row, &who) && now)
+		counts_freed(event_tallies(e), row, end - start);
 	news_mapping(MTRACE_RING_remap, row, start, end);
 	event_leave(e);
 }

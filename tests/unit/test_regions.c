@@ -1,4 +1,4 @@
-/* regions: a range map with overwrite semantics, against one owner a page; and under threads. */
+/* regions: a range map with overwrite semantics, against one owner a page; what goes from it is told once; and under threads. */
 #include <pthread.h>
 
 #include "regions.h"
@@ -6,6 +6,7 @@
 
 enum { PAGE = 4096, PAGES = 512 };
 static const uintptr_t base = 0x7f0000000000;
+static const struct regions_event by = {.thread = 1, .epoch = 1};
 
 static void setup(void)
 {
@@ -49,12 +50,12 @@ static void expect_sorted(void)
 
 START_TEST(a_map_over_another_takes_its_part)
 {
-	regions_map(base, base + 10 * PAGE, 1, 1, 0, 3);
-	regions_map(base + 4 * PAGE, base + 6 * PAGE, 2, 1, 0, 3);
+	regions_map(base, base + 10 * PAGE, 1, 3, &by);
+	regions_map(base + 4 * PAGE, base + 6 * PAGE, 2, 3, &by);
 	ck_assert_uint_eq(owner_of(base + 3 * PAGE), 1);
 	ck_assert_uint_eq(owner_of(base + 4 * PAGE), 2);
 	ck_assert_uint_eq(owner_of(base + 6 * PAGE), 1);
-	regions_unmap(base, base + 5 * PAGE);
+	regions_unmap(base, base + 5 * PAGE, &by);
 	ck_assert_uint_eq(owner_of(base), 0);
 	ck_assert_uint_eq(owner_of(base + 5 * PAGE), 2);
 }
@@ -62,22 +63,117 @@ END_TEST
 
 START_TEST(a_move_that_fails_changes_nothing)
 {
-	regions_map(base, base + 4 * PAGE, 1, 1, 0, 3);
+	regions_map(base, base + 4 * PAGE, 1, 3, &by);
 	uint32_t token = regions_begin_move(base, base + 4 * PAGE);
-	regions_end_move(token, 0, 0, 0, 1, 0);
+	regions_end_move(token, 0, 0, 0, &by);
 	ck_assert_uint_eq(owner_of(base), 1);
 }
 END_TEST
 
 START_TEST(a_move_spares_what_came_to_its_old_place)
 {
-	regions_map(base, base + 4 * PAGE, 1, 1, 0, 3);
+	regions_map(base, base + 4 * PAGE, 1, 3, &by);
 	uint32_t token = regions_begin_move(base, base + 4 * PAGE);
-	regions_map(base + PAGE, base + 2 * PAGE, 9, 2, 0, 3); /* another thread got the address meanwhile */
-	regions_end_move(token, base + 100 * PAGE, base + 108 * PAGE, 2, 1, 0);
+	regions_map(base + PAGE, base + 2 * PAGE, 9, 3, &by); /* another thread got the address meanwhile */
+	regions_end_move(token, base + 100 * PAGE, base + 108 * PAGE, 2, &by);
 	ck_assert_uint_eq(owner_of(base), 0);
 	ck_assert_uint_eq(owner_of(base + PAGE), 9);
 	ck_assert_uint_eq(owner_of(base + 107 * PAGE), 2);
+}
+END_TEST
+
+/* ---- what went ---- */
+
+enum { ROUNDS_TOLD = 30000 };
+static struct told {
+	uint64_t blocks, bytes;
+	uint32_t epoch; /* of the last */
+} gone[ROUNDS_TOLD];
+
+static void note_gone(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch)
+{
+	ck_assert_uint_lt(row, ROUNDS_TOLD);
+	gone[row].blocks += blocks;
+	gone[row].bytes += bytes;
+	gone[row].epoch = epoch;
+}
+
+static void begin_told(void)
+{
+	memset(gone, 0, sizeof gone);
+	regions_gone = note_gone;
+}
+
+START_TEST(the_rest_of_a_block_stands_for_it)
+{
+	const struct regions_event later = {.thread = 2, .epoch = 9};
+	begin_told();
+	regions_map(base, base + 10 * PAGE, 1, 3, &by);
+	regions_unmap(base, base + 2 * PAGE, &later); /* as an allocator that aligns its arenas */
+	regions_unmap(base + 8 * PAGE, base + 10 * PAGE, &by);
+	ck_assert_uint_eq(gone[1].blocks, 0);
+	ck_assert_uint_eq(gone[1].bytes, 4 * PAGE);
+	uint32_t token = regions_begin_move(base + 2 * PAGE, base + 4 * PAGE);
+	ck_assert_uint_eq(gone[1].bytes, 4 * PAGE);
+	regions_end_move(token, base + 2 * PAGE, base + 4 * PAGE, 0, &later);
+	ck_assert_uint_eq(gone[1].blocks, 0);
+	ck_assert_uint_eq(gone[1].bytes, 6 * PAGE);
+	ck_assert_uint_eq(gone[1].epoch, 9);
+	regions_map(base, base + 10 * PAGE, 2, 3, &later);
+	ck_assert_uint_eq(gone[1].blocks, 1);
+	ck_assert_uint_eq(gone[1].bytes, 10 * PAGE);
+	ck_assert_uint_eq(gone[2].bytes, 0);
+	regions_unmap(base + 4 * PAGE, base + 5 * PAGE, &by); /* a hole: two pieces, one block */
+	ck_assert_uint_eq(gone[2].blocks, 0);
+	regions_unmap(base + 5 * PAGE, base + 10 * PAGE, &by);
+	ck_assert_uint_eq(gone[2].blocks, 0);
+	regions_unmap(base, base + 10 * PAGE, &by);
+	ck_assert_uint_eq(gone[2].blocks, 1);
+	ck_assert_uint_eq(gone[2].bytes, 10 * PAGE);
+	ck_assert_uint_eq(atomic_load(&table()->told), atomic_load(&table()->next));
+}
+END_TEST
+
+/* Mapped less gone is what the map has, of each row. */
+static void expect_balance(const struct told *mapped)
+{
+	static struct told live[ROUNDS_TOLD];
+	uint32_t count;
+	const struct mtrace_range *ranges = current(&count);
+	memset(live, 0, sizeof live);
+	for (uint32_t i = 0; i < count; i++) {
+		live[ranges[i].row].bytes += ranges[i].end - ranges[i].start;
+		live[ranges[i].row].blocks += !(ranges[i].thread_flags & MTRACE_RANGE_PART);
+	}
+	for (uint32_t row = 0; row < ROUNDS_TOLD; row++) {
+		ck_assert_uint_eq(mapped[row].bytes - gone[row].bytes, live[row].bytes);
+		ck_assert_uint_eq(mapped[row].blocks - gone[row].blocks, live[row].blocks);
+	}
+}
+
+START_TEST(what_goes_is_told_once)
+{
+	static struct told mapped[ROUNDS_TOLD];
+	uint64_t state = room_seed();
+	begin_told();
+	for (uint32_t round = 1; round < ROUNDS_TOLD; round++) {
+		uintptr_t start = base + room_random(&state) % PAGES * PAGE, end = start + (room_random(&state) % 40 + 1) * PAGE;
+		bool moves = room_random(&state) % 2, takes = room_random(&state) % 2;
+		uint32_t token = moves ? regions_begin_move(start, end) : 0;
+		if (moves && room_random(&state) % 4 == 0) {
+			regions_end_move(token, 0, 0, 0, &by);
+			continue;
+		}
+		if (moves)
+			regions_end_move(token, start, end, takes ? round : 0, &by);
+		else if (takes)
+			regions_map(start, end, round, 3, &by);
+		else
+			regions_unmap(start, end, &by);
+		mapped[round] = takes ? (struct told){.blocks = 1, .bytes = end - start} : (struct told){0};
+		if (round % 1000 == 0)
+			expect_balance(mapped);
+	}
 }
 END_TEST
 
@@ -97,17 +193,17 @@ START_TEST(random_operations_match_a_reference)
 		switch (room_random(&state) % 4) {
 		case 0:
 		case 1:
-			regions_map(start, end, round, 1, 0, 3);
+			regions_map(start, end, round, 3, &by);
 			set_pages(owners, first, count, round);
 			break;
 		case 2:
-			regions_unmap(start, end);
+			regions_unmap(start, end, &by);
 			set_pages(owners, first, count, 0);
 			break;
 		default: {
 			uint32_t to = PAGES + first;
 			uint32_t token = regions_begin_move(start, end);
-			regions_end_move(token, base + (uintptr_t)to * PAGE, base + (uintptr_t)(to + count) * PAGE, round, 1, 0);
+			regions_end_move(token, base + (uintptr_t)to * PAGE, base + (uintptr_t)(to + count) * PAGE, round, &by);
 			set_pages(owners, first, count, 0);
 			set_pages(owners, to, count, round);
 		}
@@ -128,11 +224,11 @@ static void *map_and_unmap(void *argument)
 {
 	uintptr_t lane = base + (uintptr_t)argument * 64 * PAGE;
 	for (uint32_t rounds = room_times(ROUNDS); rounds > 0; rounds--) {
-		regions_map(lane, lane + 8 * PAGE, (uint32_t)(uintptr_t)argument + 1, 1, 0, 3);
-		regions_unmap(lane + 2 * PAGE, lane + 4 * PAGE);
-		regions_unmap(lane, lane + 8 * PAGE);
+		regions_map(lane, lane + 8 * PAGE, (uint32_t)(uintptr_t)argument + 1, 3, &by);
+		regions_unmap(lane + 2 * PAGE, lane + 4 * PAGE, &by);
+		regions_unmap(lane, lane + 8 * PAGE, &by);
 	}
-	regions_map(lane, lane + PAGE, (uint32_t)(uintptr_t)argument + 1, 1, 0, 3);
+	regions_map(lane, lane + PAGE, (uint32_t)(uintptr_t)argument + 1, 3, &by);
 	return NULL;
 }
 
@@ -157,7 +253,7 @@ END_TEST
 START_TEST(few_ranges_take_little)
 {
 	for (uintptr_t i = 0; i < 100; i++)
-		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 1, 0, 3);
+		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 3, &by);
 	ck_assert_uint_eq(owner_of(base), 1);
 	ck_assert_uint_le(atomic_load(&segment.header->committed_bytes), 192 << 10);
 }
@@ -166,7 +262,7 @@ END_TEST
 START_TEST(full_is_counted)
 {
 	for (uintptr_t i = 0; i < MTRACE_RANGES_MAX + 10; i++)
-		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 1, 0, 3);
+		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 3, &by);
 	ck_assert_uint_ge(room_counter(MTRACE_COUNTER_drop_ranges_full), 10);
 	expect_sorted();
 }
@@ -181,6 +277,8 @@ int main(void)
 	tcase_add_test(plain, a_map_over_another_takes_its_part);
 	tcase_add_test(plain, a_move_that_fails_changes_nothing);
 	tcase_add_test(plain, a_move_spares_what_came_to_its_old_place);
+	tcase_add_test(plain, the_rest_of_a_block_stands_for_it);
+	tcase_add_test(plain, what_goes_is_told_once);
 	tcase_add_test(plain, random_operations_match_a_reference);
 	tcase_add_test(plain, few_ranges_take_little);
 	tcase_add_test(plain, full_is_counted);

@@ -1,7 +1,7 @@
 /*
  * history: what stacks had counted at boundaries (profile.h), added up: for verdicts, which want windows, and for diffs,
  * which want a profile as of a mark. Pure. Known are boundaries from a stack's history_from on; what is not known is
- * never guessed. Mapped ranges have no history: their rows do not know what went.
+ * never guessed.
  */
 #ifndef MTRACE_HISTORY_H
 #define MTRACE_HISTORY_H

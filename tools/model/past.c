@@ -26,8 +26,7 @@ static size_t boundaries_of(const struct profile_process *process, const char *o
 
 static bool is_known(const struct profile_process *process, uint32_t stack, uint32_t first_boundary)
 {
-	const struct profile_stack *s = &process->stacks[stack];
-	return s->kind != MTRACE_KIND_MMAP && s->kind != MTRACE_KIND_THREAD && s->history_from <= first_boundary;
+	return process->stacks[stack].history_from <= first_boundary;
 }
 
 static void put(struct growth *growth, uint32_t stack, const struct profile_counts *c)

@@ -370,5 +370,7 @@ void segment_copy_history(struct segment *s)
 	}
 	drop_copy(&p.rows_before);
 	drop_copy(&p.folds_before);
+	if (!s->alive && s->boundary_count) /* of one that runs, what is under way is told in a moment */
+		segment_tell_ranges(s);
 	segment_end_boundaries(s);
 }

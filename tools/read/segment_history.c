@@ -156,6 +156,11 @@ static void add_change(struct segment *s, uint32_t row, uint32_t epoch, const st
 		row, epoch, c->alloc_blocks, c->alloc_bytes, c->freed_blocks, c->freed_bytes};
 }
 
+void segment_add_gone(struct segment *s, uint32_t row, uint32_t epoch, uint64_t blocks, uint64_t bytes)
+{
+	add_change(s, row, epoch, &(struct segment_counts){.freed_blocks = blocks, .freed_bytes = bytes});
+}
+
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;

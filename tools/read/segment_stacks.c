@@ -120,13 +120,21 @@ static const uint32_t *keep_path(struct paths *p, const uint32_t *path, uint32_t
 	return kept;
 }
 
+/* Rows of mapped ranges of a shim of before do not, and those of threads only while each has an identity of its own. */
+static bool knows_what_went(const struct segment *s, enum mtrace_kind kind)
+{
+	const struct mtrace_header *h = segment_header(s);
+	return kind == MTRACE_KIND_MMAP ? (h->features_optional & MTRACE_FEATURE_RANGES_FREED) != 0
+	     : kind == MTRACE_KIND_THREAD ? h->counters[MTRACE_COUNTER_drop_threads_full] == 0 : true;
+}
+
 static void read_row(struct paths *p, uint32_t id)
 {
 	struct segment *s = p->s;
 	const struct mtrace_row *row = segment_element(s, MTRACE_REGION_ROWS, id);
 	uint32_t path[MTRACE_MAX_DEPTH + 2], length;
 	s->stack_of_row[id] = UINT32_MAX;
-	if (s->counts_of_row[id].alloc_blocks == 0 && s->live_of_row[id].blocks == 0)
+	if (s->counts_of_row[id].alloc_blocks == 0 && s->live_of_row[id].bytes == 0 && s->live_of_row[id].blocks == 0)
 		return; /* handed out, nothing counted yet */
 	enum mtrace_kind kind = walk(p, row->node, path, &length);
 	if (kind == MTRACE_KIND_NONE) {
@@ -136,8 +144,9 @@ static void read_row(struct paths *p, uint32_t id)
 	struct profile_stack *stack = &s->process->stacks[s->process->stack_count];
 	stack->kind = kind;
 	stack->counts = counts_of(p, id, kind);
-	/* of ranges that are gone, rows know nothing */
-	stack->history_from = kind == MTRACE_KIND_MMAP ? UINT32_MAX : id < s->history_rows ? s->history_from[id] : 0;
+	stack->history_from = id < s->history_rows ? s->history_from[id] : 0;
+	if (!knows_what_went(s, kind))
+		stack->history_from = UINT32_MAX;
 	stack->frame_count = length;
 	stack->frames = keep_path(p, path, &stack->frame_count);
 	s->stack_of_row[id] = s->process->stack_count++;
