@@ -200,6 +200,51 @@ bounded 30 "$mtrace" "$(segment_of "$pid")" >"$work/plain" 2>"$work/said"
 grep -q "^following" "$work/plain" && echo "it follows, without a terminal" >>"$work/said"
 verdict "and only there" "$work/said"
 
+# ---- leak reports: what `mtrace leaks` says, from windows taken meanwhile ----
+# growing KIND FOLLOW-OPTIONS…: victim_growth, a window each 20 ms or so, until follow ends
+growing() {
+	local kind=$1
+	shift
+	clear_segments
+	mkfifo "$work/go"
+	preload -- "$victims/victim_growth" "$kind" 7 <"$work/go" >"$work/answers" &
+	pid=$!
+	background+=($pid)
+	exec 9>"$work/go"
+	echo -n w >&9
+	within 20 has_segment "$pid"
+	follow 60 "$mtrace" follow "$@" "$pid" 9>&-
+	while kill -0 $follower 2>/dev/null; do
+		echo -n w >&9
+		sleep 0.02
+	done
+	await
+	exec 9>&-
+	rm -f "$work/go"
+	wait "$pid"
+}
+growing leak --json --every 4s --for 9s
+{
+	[ $followed = 0 ] || echo "status $followed: $(head -c 200 "$work/talk")"
+	jq -cs '[.[] | select(.kind == "report") | .report]' "$work/lines" >"$work/reports"
+	[ "$(jq length "$work/reports")" = 2 ] || echo "reports: $(jq length "$work/reports")"
+	jq '.[-1]' "$work/reports" >"$work/last"
+	"$tests/programs/schema.py" --live --processes 1 --end running "$work/last"
+	[ "$(query "$work/last" '[.processes[0].stacks[] | select([.frames[].function] | index("hold") and (any(. == "traffic") | not)) |
+		.verdict] | join(" ")')" = leak ] || jq -c '.processes[0].stacks[] | [.verdict, .judged.why, .judged.windows]' "$work/last"
+	[ "$(query "$work/last" '.processes[0].growth | .rss_bytes_begin > 0 and .rss_bytes_end > 0 and (.from_history | not) and .windows >= 24')" = true ] ||
+		jq -c '.processes[0].growth' "$work/last"
+} >"$work/said" 2>&1
+verdict "reports are judged, by windows of its own" "$work/said"
+growing leak --every 4s --for 5s
+{
+	[ $followed = 0 ] || echo "status $followed: $(head -c 200 "$work/talk")"
+	for line in '^  RSS  *[+-]' '^  observed .* in [0-9]* windows$' '^  1  LEAK  *+' 'hold  *victim_growth.c:'; do
+		grep -q -- "$line" "$work/lines" || echo "no line: $line"
+	done
+} >"$work/said"
+verdict "and in words" "$work/said"
+
 # ---- slow, and idle ----
 start flood 4
 follow 60 "$mtrace" follow --json --every 0 "$pid"
