@@ -22,20 +22,22 @@ struct paths {
 	uint64_t counted_live, tabled_live; /* blocks of the malloc and pool kinds, by rows and by the live table */
 };
 
+/* One that was handed out and not finished (its writer was killed, or lost a race) is damaged only where a stack has it: walk. */
 static void read_frame(struct segment *s, const struct mtrace_frame *f, struct profile_frame *to)
 {
 	*to = (struct profile_frame){.value = f->value, .module = PROFILE_NO_MODULE, .kind = f->kind, .flags = f->flags};
 	bool known_marker = f->kind != MTRACE_FRAME_MARKER || f->value < MTRACE_MARKER_COUNT;
-	if (f->kind > MTRACE_FRAME_JAVA || !known_marker) {
-		s->skipped++;
+	if (f->kind > MTRACE_FRAME_JAVA || !known_marker)
 		*to = (struct profile_frame){.module = PROFILE_NO_MODULE};
-	} else if (f->kind == MTRACE_FRAME_JAVA) {
+	else if (f->kind == MTRACE_FRAME_JAVA)
 		segment_name_method(s, to);
-	} else if (f->kind == MTRACE_FRAME_NATIVE && f->module != 0 && f->module <= s->process->module_count) {
+	else if (f->kind == MTRACE_FRAME_NATIVE && f->module != 0 && f->module <= s->process->module_count)
 		to->module = f->module - 1;
-	} else if (f->kind == MTRACE_FRAME_NATIVE) {
-		s->skipped++;
-	}
+}
+
+static bool lacks_module(const struct profile_frame *f)
+{
+	return f->kind == MTRACE_FRAME_NATIVE && f->module == PROFILE_NO_MODULE;
 }
 
 /* Index = frame id; 0 is the damaged frame, one more at the end says "table full". */
@@ -67,7 +69,7 @@ static enum mtrace_kind walk(struct paths *p, uint32_t node, uint32_t *path, uin
 			return MTRACE_KIND_NONE;
 		uint32_t frame = (uint32_t)n->key;
 		bool is_known = frame != 0 && frame < p->full_frame && s->process->frames[frame].kind != MTRACE_FRAME_NONE;
-		s->skipped += !is_known;
+		s->skipped += !is_known || lacks_module(&s->process->frames[frame]);
 		path[*length] = is_known ? frame : 0;
 		node = (uint32_t)(n->key >> 32);
 	}
