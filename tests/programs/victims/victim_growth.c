@@ -129,7 +129,7 @@ static void spike(int w) { if (w == 0) hold_some(50, 400); if (w >= 70 && w < 80
 
 static void maps(int w) { (void)w; hold_some(1 + below(3), 65536); }
 static void map_steps(int w) { if (w % 40 == 7 || w % 40 == 8) hold_some(15, 1 << 20); }
-static void map_lru(int w) { hold_some(w ? 5 + below(10) : 200, 8192 << below(3)); if (count > 200) drop_oldest(count - 200); }
+static void map_lru(int w) { hold_some(w ? 5 + below(10) : 400, 40960); if (count > 400) drop_oldest(count - 400); }
 static void threads(int w) { (void)w; hold_some(below(3), 65536); }
 static void pool_of_threads(int w) { hold_some(w ? below(3) : 30, 65536); if (count > 30) drop_oldest(count - 30); }
 
