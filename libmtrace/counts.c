@@ -78,6 +78,7 @@ static void add_change(struct mtrace_row *r, const struct counts_change *c)
 	counts_add(&r->alloc_bytes, c->alloc_bytes);
 	counts_add(&r->freed_blocks, c->freed_blocks);
 	counts_add(&r->freed_bytes, c->freed_bytes);
+	counts_add(&r->aged_blocks, c->aged_blocks);
 }
 
 static uint64_t load(_Atomic uint64_t *count)
@@ -96,13 +97,13 @@ static struct mtrace_past past_of(const struct counts_change *c)
 static struct counts_change totals_of(struct mtrace_row *r)
 {
 	return (struct counts_change){load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks),
-				      load(&r->freed_bytes)};
+				      load(&r->freed_bytes), load(&r->aged_blocks)};
 }
 
 static struct counts_change counts_of(struct mtrace_tally *t)
 {
 	return (struct counts_change){load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks),
-				      load(&t->freed_bytes)};
+				      load(&t->freed_bytes), load(&t->aged_blocks)};
 }
 
 /* The row is ahead of the event's epoch only if that one was over by now: then the event is of the row's. */
@@ -187,6 +188,7 @@ static void write_intent(const struct folding *g)
 	f->alloc_bytes = totals.alloc_bytes + change.alloc_bytes;
 	f->freed_blocks = totals.freed_blocks + change.freed_blocks;
 	f->freed_bytes = totals.freed_bytes + change.freed_bytes;
+	f->aged_blocks = totals.aged_blocks + change.aged_blocks;
 	f->past = next_past(g, &totals, &change);
 	atomic_store_explicit(&f->valid, 1, memory_order_release); /* C3 */
 }
@@ -199,6 +201,7 @@ static void carry_out(const struct folding *g)
 	atomic_store_explicit(&r->alloc_bytes, f->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_blocks, f->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_bytes, f->freed_bytes, memory_order_relaxed);
+	atomic_store_explicit(&r->aged_blocks, f->aged_blocks, memory_order_relaxed);
 	if (g->word)
 		atomic_store_explicit(g->word, f->past, memory_order_relaxed);
 	atomic_store_explicit(&g->tally->row, 0, memory_order_release);
@@ -299,6 +302,7 @@ static void fill_tally(struct mtrace_tally *tally, uint32_t row, uint32_t epoch,
 	atomic_store_explicit(&tally->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_blocks, c->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_bytes, c->freed_bytes, memory_order_relaxed);
+	atomic_store_explicit(&tally->aged_blocks, c->aged_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->row, row, memory_order_release); /* C4 */
 }
 
@@ -347,6 +351,7 @@ static bool add_to_stray(uint32_t row, const struct counts_change *c, uint32_t e
 	atomic_fetch_add_explicit(&s->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->freed_blocks, c->freed_blocks, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->freed_bytes, c->freed_bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->aged_blocks, c->aged_blocks, memory_order_relaxed);
 	return true;
 }
 
@@ -358,6 +363,7 @@ static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct 
 	counts_add(&tally->alloc_bytes, c->alloc_bytes);
 	counts_add(&tally->freed_blocks, c->freed_blocks);
 	counts_add(&tally->freed_bytes, c->freed_bytes);
+	counts_add(&tally->aged_blocks, c->aged_blocks);
 	return true;
 }
 
@@ -411,9 +417,8 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 }
 
 /* Of a later epoch than there is nothing can be: somebody else wrote it there. */
-void counts_freed_in(struct counts_tallies *t, uint32_t row, uint64_t blocks, uint64_t bytes, uint32_t epoch)
+void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch)
 {
-	struct counts_change change = {.freed_blocks = blocks, .freed_bytes = bytes};
 	uint32_t now = epochs_now();
 	epoch = epoch && epoch <= now ? epoch : now;
 	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
@@ -421,8 +426,8 @@ void counts_freed_in(struct counts_tallies *t, uint32_t row, uint64_t blocks, ui
 	if (epoch > t->epoch)
 		counts_enter_epoch(t, epoch);
 	if (epoch == t->epoch)
-		counts_elsewhere(t, row, &change);
-	else if (!add_to_spare(t, row, &change, epoch) && !add_to_stray(row, &change, epoch))
+		counts_elsewhere(t, row, change);
+	else if (!add_to_spare(t, row, change, epoch) && !add_to_stray(row, change, epoch))
 		segment_count(MTRACE_COUNTER_drop_counts);
 }
 

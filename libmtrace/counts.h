@@ -26,6 +26,7 @@
  *      row with the bit above MTRACE_TALLY_ROW set, and no event finds it.
  *   C6 the row's history is part of a fold: its new word (history.h, H1) is stored with the totals.
  *   After kill -9: each event is in one place, wholly or, for the one in flight per thread, by blocks or bytes only.
+ * How many freed blocks were old is a total, without history: so a free pays four instructions for it.
  *
  *   word           | writers              | readers                     | order
  *   tally's counts | its thread           | other processes             | relaxed: values, no relation
@@ -59,7 +60,7 @@ struct counts_tallies {
 };
 
 struct counts_change {
-	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes, aged_blocks;
 };
 
 /* A chunk in which no row is found, and nothing is ever written. */
@@ -84,8 +85,8 @@ void counts_settle(struct counts_tallies *t);
 /* The event of a row that has no tally, or of a caller (t NULL) that may not use any. */
 void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change);
 
-/* What went in an event of `epoch`, which may be over, or one that these tallies have not seen yet. */
-void counts_freed_in(struct counts_tallies *t, uint32_t row, uint64_t blocks, uint64_t bytes, uint32_t epoch);
+/* In an event of `epoch`, which may be over, or one that these tallies have not seen yet. */
+void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch);
 
 static inline struct mtrace_row *counts_row(uint32_t row)
 {
@@ -123,6 +124,21 @@ static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t
 		return;
 	}
 	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes});
+}
+
+/* The same of one with that side (live.h): below *aged_side, it was born before the window of time that it is now. */
+static inline void counts_freed_of_age(struct counts_tallies *t, uint32_t row, uint64_t bytes, uint32_t side,
+				       const uint32_t *aged_side)
+{
+	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
+	if (likely(t) && likely(atomic_load_explicit(&tally->row, memory_order_relaxed) == row)) {
+		counts_add(&tally->freed_blocks, 1);
+		counts_add(&tally->freed_bytes, bytes);
+		if (unlikely(side < *aged_side))
+			counts_add(&tally->aged_blocks, 1);
+		return;
+	}
+	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes, .aged_blocks = side < *aged_side});
 }
 
 enum { COUNTS_LIVE_STEP = 65536 }; /* what a thread keeps to itself: the peak is exact within threads x 64 KiB */

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #define MTRACE_SEGMENT_MAGIC "MTRSEG\r\n" /* 8 bytes, no terminator; \r\n shows a text-mode copy */
-#define MTRACE_SEGMENT_VERSION 1u
-#define MTRACE_SEGMENT_MIN_VERSION 1u /* lowest reader version that understands what this shim writes */
+#define MTRACE_SEGMENT_VERSION 2u
+#define MTRACE_SEGMENT_MIN_VERSION 2u /* lowest reader version that understands what this shim writes */
 
 #define MTRACE_PAGE_BYTES 4096u
 #define MTRACE_HEADER_OFFSET 0u
@@ -299,8 +299,10 @@ struct mtrace_row {
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
 	_Atomic uint64_t freed_bytes;
+	_Atomic uint64_t aged_blocks; /* of freed_blocks: born before the window of time in which they went; not in format 1 */
 };
-static_assert(sizeof(struct mtrace_row) == 40, "segment format");
+static_assert(sizeof(struct mtrace_row) == 48, "segment format");
+#define MTRACE_ROW_BYTES_1 40u /* of format 1, and of its tallies */
 
 /* What one thread counted for one row within one epoch, not yet in the row's totals. Strays are shared by threads. */
 #define MTRACE_FIRST_TALLY 64u
@@ -318,8 +320,9 @@ struct mtrace_tally {
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
 	_Atomic uint64_t freed_bytes;
+	_Atomic uint64_t aged_blocks; /* as in struct mtrace_row */
 };
-static_assert(sizeof(struct mtrace_tally) == 40, "segment format");
+static_assert(sizeof(struct mtrace_tally) == 48, "segment format");
 
 /* While valid: `row` has these totals, with `tally` in them, and this history, whatever the three say themselves. */
 #define MTRACE_FOLDS_MAX 2049u /* the first is of who applies the log of ranges */
@@ -333,7 +336,7 @@ struct mtrace_fold {
 	uint64_t freed_blocks;
 	uint64_t freed_bytes;
 	uint64_t past; /* the row's word of PASTS */
-	uint64_t reserved2;
+	uint64_t aged_blocks;
 };
 static_assert(sizeof(struct mtrace_fold) == 64, "one cache line");
 

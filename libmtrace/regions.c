@@ -37,12 +37,12 @@ static struct mtrace_range_op *op_at(uint64_t sequence)
 	return (struct mtrace_range_op *)(void *)segment.base[MTRACE_REGION_RANGE_LOG] + (sequence & LOG_MASK);
 }
 
-static void gone_unheard(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch)
+static void gone_unheard(const struct mtrace_range *gone, const struct mtrace_range_op *by)
 {
-	(void)row, (void)blocks, (void)bytes, (void)epoch;
+	(void)gone, (void)by;
 }
 
-void (*regions_gone)(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch) = gone_unheard;
+void (*regions_gone)(const struct mtrace_range *gone, const struct mtrace_range_op *by) = gone_unheard;
 
 bool regions_init(void)
 {
@@ -58,14 +58,14 @@ struct map {
 	struct mtrace_range *at;
 	uint32_t count;
 	uint32_t index; /* which copy */
-	uint32_t epoch; /* of the operation that is being applied … */
-	bool tells;     /* … for the first time */
+	const struct mtrace_range_op *by; /* the operation that is being applied … */
+	bool tells;                       /* … for the first time */
 };
 
 static void tell_gone(const struct map *m, const struct mtrace_range *r)
 {
 	if (m->tells)
-		regions_gone(r->row, !(r->thread_flags & MTRACE_RANGE_PART), r->end - r->start, m->epoch);
+		regions_gone(r, m->by);
 }
 
 /* b is the rest of a's block, and a stands for it. */
@@ -185,7 +185,7 @@ static void apply_move_end(struct map *m, const struct mtrace_range_op *op)
 
 static void apply(struct map *m, const struct mtrace_range_op *op)
 {
-	m->epoch = op->epoch;
+	m->by = op;
 	switch (op->op) {
 	case MTRACE_RANGE_MAP: apply_map(m, op); break;
 	case MTRACE_RANGE_UNMAP: clear(m, op->start, op->end); break;
@@ -311,7 +311,7 @@ bool regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t flags, c
 
 void regions_unmap(uintptr_t start, uintptr_t end, const struct regions_event *by)
 {
-	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_UNMAP, .start = start, .end = end, .epoch = by->epoch});
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_UNMAP, .start = start, .end = end, .tick = by->tick, .epoch = by->epoch});
 }
 
 uint32_t regions_begin_move(uintptr_t start, uintptr_t end)

@@ -35,9 +35,9 @@
 
 bool regions_init(void);
 
-/* Set by the tracker: `blocks` (0 or 1) and `bytes` of the row went from the map, in an event of `epoch`. Called by whoever
-   applies, of which there is one at a time, for its own operation or another's. */
-extern void (*regions_gone)(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch);
+/* Set by the tracker: a range, or a piece of one, went from the map by an operation. Called by whoever applies, of which there
+   is one at a time, for its own operation or another's. */
+extern void (*regions_gone)(const struct mtrace_range *gone, const struct mtrace_range_op *by);
 
 /* The event that did it. */
 struct regions_event {

@@ -14,9 +14,12 @@
 /* Of whoever applies the log of ranges, whichever thread that is. */
 static struct counts_tallies tallies_of_ranges;
 
-static void count_range_gone(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch)
+static void count_range_gone(const struct mtrace_range *gone, const struct mtrace_range_op *by)
 {
-	counts_freed_in(&tallies_of_ranges, row, blocks, bytes, epoch);
+	bool is_block = !(gone->thread_flags & MTRACE_RANGE_PART);
+	struct counts_change change = {.freed_blocks = is_block, .freed_bytes = gone->end - gone->start,
+				       .aged_blocks = is_block && gone->tick < epochs_window_begin(by->tick)};
+	counts_change_in(&tallies_of_ranges, gone->row, &change, by->epoch);
 }
 
 bool tracker_init(void)
@@ -52,7 +55,7 @@ static inline struct live_block new_block(const struct thread_state *self, uint3
 static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family,
 							       const struct live_block *old)
 {
-	counts_freed(event_tallies(e), old->row, old->size);
+	counts_freed_of_age(event_tallies(e), old->row, old->size, old->side, &e->self->aged_side);
 	if (family == MTRACE_FAMILY_MALLOC)
 		count_live(e, -(int64_t)old->size);
 }
@@ -165,14 +168,13 @@ void tracker_freeing(const void *p)
 		return;
 	}
 	struct workspace *work = self->work;
-	uint32_t row;
-	uint64_t size;
-	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &row, &size))) {
+	struct live_block old;
+	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &old))) {
 		record_free(&(struct event){.self = self, .work = work}, MTRACE_FAMILY_MALLOC, p);
 		return;
 	}
-	counts_freed(&work->tallies, row, size);
-	counts_live(self, -(int64_t)size);
+	counts_freed_of_age(&work->tallies, old.row, old.size, old.side, &self->aged_side);
+	counts_live(self, -(int64_t)old.size);
 	event_go_out(self);
 }
 
@@ -350,7 +352,8 @@ void tracker_thread_ended(void)
 	if (first)
 		news_thread(self, MTRACE_RING_thread_end);
 	if (first && row)
-		counts_freed(event_tallies(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
+		counts_freed_of_age(event_tallies(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed),
+				    threads_side_of(t->start_tick), &self->aged_side);
 	counts_flush_live(self);
 	event_leave(e);
 	struct workspace *work = self->work;

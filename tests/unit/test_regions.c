@@ -90,12 +90,12 @@ static struct told {
 	uint32_t epoch; /* of the last */
 } gone[ROUNDS_TOLD];
 
-static void note_gone(uint32_t row, uint32_t blocks, uint64_t bytes, uint32_t epoch)
+static void note_gone(const struct mtrace_range *range, const struct mtrace_range_op *op)
 {
-	ck_assert_uint_lt(row, ROUNDS_TOLD);
-	gone[row].blocks += blocks;
-	gone[row].bytes += bytes;
-	gone[row].epoch = epoch;
+	ck_assert_uint_lt(range->row, ROUNDS_TOLD);
+	gone[range->row].blocks += !(range->thread_flags & MTRACE_RANGE_PART);
+	gone[range->row].bytes += range->end - range->start;
+	gone[range->row].epoch = op->epoch;
 }
 
 static void begin_told(void)

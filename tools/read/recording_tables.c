@@ -65,6 +65,7 @@ static const struct recording_field process_fields[] = {
 	NUMBER(43, profile_process, event_count),
 	NUMBER(44, profile_process, events_written),
 	NUMBER(45, profile_process, events_overwritten),
+	FLAG(60, profile_process, has_aged),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -108,6 +109,7 @@ static const struct recording_field stack_fields[] = {
 	NUMBER(3, profile_stack, marker),
 	COUNTS(4, profile_stack, counts.),
 	INDEX(10, profile_stack, history_from),
+	NUMBER(11, profile_stack, aged_blocks),
 };
 
 static const struct recording_field thread_fields[] = {

@@ -30,6 +30,7 @@ struct segment_live_row {
 /* What a row counted, tallies included. */
 struct segment_counts {
 	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+	uint64_t aged_blocks; /* of freed_blocks: 0 before format 2 */
 };
 
 /* A boundary that is kept, see format.h; ascending by epoch. */

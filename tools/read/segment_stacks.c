@@ -146,6 +146,7 @@ static void read_row(struct paths *p, uint32_t id)
 	struct profile_stack *stack = &s->process->stacks[s->process->stack_count];
 	stack->kind = kind;
 	stack->counts = counts_of(p, id, kind);
+	stack->aged_blocks = s->counts_of_row[id].aged_blocks;
 	stack->history_from = id < s->history_rows ? s->history_from[id] : 0;
 	if (!knows_what_went(s, kind))
 		stack->history_from = UINT32_MAX;
@@ -249,6 +250,7 @@ void segment_read_stacks(struct segment *s)
 	for (uint64_t id = 1; id < rows; id++)
 		read_row(&p, (uint32_t)id);
 	renumber(s);
+	s->process->has_aged = segment_header(s)->version >= 2;
 	s->process->stack_of_row = s->stack_of_row;
 	s->process->row_count = (uint32_t)rows;
 	compare(&p);
