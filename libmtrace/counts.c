@@ -86,24 +86,20 @@ static uint64_t load(_Atomic uint64_t *count)
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-static struct mtrace_past past_of(const struct counts_change *c)
+static struct mtrace_past past_of(uint64_t alloc_blocks, uint64_t alloc_bytes, uint64_t freed_blocks, uint64_t freed_bytes)
 {
-	return (struct mtrace_past){.live_blocks = (uint32_t)(c->alloc_blocks - c->freed_blocks),
-				    .live_bytes = c->alloc_bytes - c->freed_bytes,
-				    .alloc_blocks = c->alloc_blocks,
-				    .alloc_bytes = c->alloc_bytes};
+	return (struct mtrace_past){.live_blocks = (uint32_t)(alloc_blocks - freed_blocks), .live_bytes = alloc_bytes - freed_bytes,
+				    .alloc_blocks = alloc_blocks, .alloc_bytes = alloc_bytes};
 }
 
-static struct counts_change totals_of(struct mtrace_row *r)
+static struct mtrace_past past_of_row(struct mtrace_row *r)
 {
-	return (struct counts_change){load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks),
-				      load(&r->freed_bytes), load(&r->aged_blocks)};
+	return past_of(load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks), load(&r->freed_bytes));
 }
 
-static struct counts_change counts_of(struct mtrace_tally *t)
+static struct mtrace_past past_of_tally(struct mtrace_tally *t)
 {
-	return (struct counts_change){load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks),
-				      load(&t->freed_bytes), load(&t->aged_blocks)};
+	return past_of(load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks), load(&t->freed_bytes));
 }
 
 /* The row is ahead of the event's epoch only if that one was over by now: then the event is of the row's. */
@@ -113,8 +109,7 @@ static void remember(struct mtrace_row *r, uint32_t row, uint32_t epoch)
 	uint64_t was = word ? load(word) : UINT64_MAX;
 	if (likely(MTRACE_PAST_EPOCH(was) >= epoch))
 		return;
-	struct counts_change totals = totals_of(r);
-	struct mtrace_past now = past_of(&totals);
+	struct mtrace_past now = past_of_row(r);
 	uint64_t is = history_advance(was, &now, epoch);
 	atomic_store_explicit(word, is, memory_order_relaxed);
 	history_give_back(was, is);
@@ -165,7 +160,7 @@ static uint32_t row_of(struct mtrace_tally *tally)
 }
 
 /* C6 */
-static uint64_t next_past(const struct folding *g, const struct counts_change *totals, const struct counts_change *change)
+static uint64_t next_past(const struct folding *g)
 {
 	if (!g->word)
 		return 0;
@@ -174,22 +169,23 @@ static uint64_t next_past(const struct folding *g, const struct counts_change *t
 		return history_lose(g->was, epochs_now());
 	if (likely(row_epoch == epoch))
 		return g->was;
-	struct mtrace_past past = past_of(row_epoch < epoch ? totals : change);
+	struct mtrace_past past = row_epoch < epoch ? past_of_row(g->row) : past_of_tally(g->tally);
 	return row_epoch < epoch ? history_advance(g->was, &past, epoch) : history_amend(g->was, &past, epoch);
 }
 
 static void write_intent(const struct folding *g)
 {
 	struct mtrace_fold *f = g->record;
-	struct counts_change totals = totals_of(g->row), change = counts_of(g->tally);
-	f->row = row_of(g->tally);
-	f->tally = (uint32_t)(g->tally - tally_at(0));
-	f->alloc_blocks = totals.alloc_blocks + change.alloc_blocks;
-	f->alloc_bytes = totals.alloc_bytes + change.alloc_bytes;
-	f->freed_blocks = totals.freed_blocks + change.freed_blocks;
-	f->freed_bytes = totals.freed_bytes + change.freed_bytes;
-	f->aged_blocks = totals.aged_blocks + change.aged_blocks;
-	f->past = next_past(g, &totals, &change);
+	struct mtrace_row *r = g->row;
+	struct mtrace_tally *t = g->tally;
+	f->row = row_of(t);
+	f->tally = (uint32_t)(t - tally_at(0));
+	f->alloc_blocks = load(&r->alloc_blocks) + load(&t->alloc_blocks);
+	f->alloc_bytes = load(&r->alloc_bytes) + load(&t->alloc_bytes);
+	f->freed_blocks = load(&r->freed_blocks) + load(&t->freed_blocks);
+	f->freed_bytes = load(&r->freed_bytes) + load(&t->freed_bytes);
+	f->aged_blocks = load(&r->aged_blocks) + load(&t->aged_blocks);
+	f->past = next_past(g);
 	atomic_store_explicit(&f->valid, 1, memory_order_release); /* C3 */
 }
 
@@ -395,20 +391,29 @@ static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct co
 	return true;
 }
 
+/* The row's own tally, which counts in the same epoch, or could. */
+static struct mtrace_tally *place_in(struct counts_tallies *t, uint32_t row, uint32_t epoch)
+{
+	return t && t->epoch == epoch ? own_place(t, row) : NULL;
+}
+
 /* Rows met seldom are counted in place: folding costs more than that, so a tally's place is not given up at once. */
-__attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change)
+__attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change,
+						uint32_t epoch)
 {
 	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
 		return;
-	uint32_t epoch = t ? t->epoch : epochs_now();
-	struct mtrace_tally *tally = t ? own_place(t, row) : NULL;
+	bool is_late = epoch != COUNTS_OWN_EPOCH && epoch < t->epoch;
+	if (epoch == COUNTS_OWN_EPOCH)
+		epoch = t ? t->epoch : epochs_now();
+	struct mtrace_tally *tally = place_in(t, row, epoch);
 	if (tally && add_to_tally(tally, row, change)) /* the chunk was out of sight for no more than a jump out of a handler */
 		return;
 	if (tally && is_worn(t, tally, row) && fold(t, tally)) {
 		begin_tally(t, row, change);
 		return;
 	}
-	if (add_to_row(row, change, epoch))
+	if (!is_late && add_to_row(row, change, epoch))
 		return;
 	if (tally && fold(t, tally))
 		begin_tally(t, row, change);
@@ -420,15 +425,10 @@ __attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32
 void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch)
 {
 	uint32_t now = epochs_now();
-	epoch = epoch && epoch <= now ? epoch : now;
-	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
-		return;
+	epoch = epoch != COUNTS_OWN_EPOCH && epoch <= now ? epoch : now;
 	if (epoch > t->epoch)
 		counts_enter_epoch(t, epoch);
-	if (epoch == t->epoch)
-		counts_elsewhere(t, row, change);
-	else if (!add_to_spare(t, row, change, epoch) && !add_to_stray(row, change, epoch))
-		segment_count(MTRACE_COUNTER_drop_counts);
+	counts_elsewhere(t, row, change, epoch);
 }
 
 void counts_add_live(int64_t bytes)

@@ -82,8 +82,10 @@ void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch);
 /* Ends a fold that this slot's thread was taken out of (C3): by a jump out of a signal handler, or by its end. */
 void counts_settle(struct counts_tallies *t);
 
-/* The event of a row that has no tally, or of a caller (t NULL) that may not use any. */
-void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change);
+/* The event of a row that has no tally, or of a caller (t NULL) that may not use any; in the epoch that it counts in, or, of
+   another's event, in `epoch`, which may be over. */
+enum { COUNTS_OWN_EPOCH = 0 };
+void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch);
 
 /* In an event of `epoch`, which may be over, or one that these tallies have not seen yet. */
 void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch);
@@ -112,7 +114,7 @@ static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint
 		counts_add(&tally->alloc_bytes, bytes);
 		return;
 	}
-	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes});
+	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes}, COUNTS_OWN_EPOCH);
 }
 
 static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t bytes)
@@ -123,7 +125,7 @@ static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t
 		counts_add(&tally->freed_bytes, bytes);
 		return;
 	}
-	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes});
+	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes}, COUNTS_OWN_EPOCH);
 }
 
 /* The same of one with that side (live.h): below *aged_side, it was born before the window of time that it is now. */
@@ -138,7 +140,8 @@ static inline void counts_freed_of_age(struct counts_tallies *t, uint32_t row, u
 			counts_add(&tally->aged_blocks, 1);
 		return;
 	}
-	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes, .aged_blocks = side < *aged_side});
+	struct counts_change change = {.freed_blocks = 1, .freed_bytes = bytes, .aged_blocks = side < *aged_side};
+	counts_elsewhere(t, row, &change, COUNTS_OWN_EPOCH);
 }
 
 enum { COUNTS_LIVE_STEP = 65536 }; /* what a thread keeps to itself: the peak is exact within threads x 64 KiB */
