@@ -31,7 +31,8 @@ size_t history_windows(const struct profile_process *process, uint32_t stack, co
                        struct verdict_window *windows);
 
 /* Makes the process what it was at the boundary: counts, totals, peak, time. What is not known of that instant goes: by
-   whom it was allocated, ages, the ledger, mapped ranges. Returns how many stacks besides were left out, not being known. */
+   whom it was allocated, ages, the ledger. Returns how many stacks besides were left out, not being known: not counting mapped
+   ranges of a shim of before, which never knew what went. */
 uint32_t history_go_back(struct profile *p, struct profile_process *process, uint32_t boundary);
 
 #endif
