@@ -225,9 +225,18 @@ static void apply_committed(void)
 	atomic_store_explicit(&t->retired, other < sequence ? other : sequence, memory_order_release); /* G1 */
 }
 
+/* The log is full of what one copy has and the other lacks: nothing new can come that would bring the other up to date. */
+static bool is_stuck(void)
+{
+	struct mtrace_range_table *t = table();
+	uint64_t retired = atomic_load_explicit(&t->retired, memory_order_acquire);
+	return atomic_load_explicit(&t->next, memory_order_relaxed) - retired >= MTRACE_RANGE_LOG_ENTRIES &&
+	       retired < atomic_load_explicit(&t->current, memory_order_acquire) >> 1;
+}
+
 static bool has_work(void)
 {
-	return is_committed(atomic_load_explicit(&table()->current, memory_order_acquire) >> 1);
+	return is_committed(atomic_load_explicit(&table()->current, memory_order_acquire) >> 1) || unlikely(is_stuck());
 }
 
 /* Nobody's committed operation stays behind: the holder looks again after letting go. */

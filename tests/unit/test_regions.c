@@ -1,6 +1,9 @@
 /* regions: a range map with overwrite semantics, against one owner a page; what goes from it is told once; and under threads. */
 #include <pthread.h>
 
+#include "counts.h"
+#include "epochs.h"
+#include "history.h"
 #include "regions.h"
 #include "room.h"
 
@@ -249,6 +252,70 @@ START_TEST(threads_lose_nothing_in_silence)
 }
 END_TEST
 
+/* ---- who applies counts ---- */
+
+static struct counts_tallies tallies;
+
+static void count_gone(const struct mtrace_range *range, const struct mtrace_range_op *op)
+{
+	struct counts_change change = {.freed_blocks = !(range->thread_flags & MTRACE_RANGE_PART),
+				       .freed_bytes = range->end - range->start};
+	counts_change_in(&tallies, range->row, &change, op->epoch);
+}
+
+/* As the tracker does; in epochs that end meanwhile. */
+static void *map_and_count(void *argument)
+{
+	uintptr_t lane = base + (uintptr_t)argument * 64 * PAGE;
+	uint32_t row = (uint32_t)(uintptr_t)argument + 1;
+	for (uint32_t rounds = room_times(ROUNDS); rounds > 0; rounds--) {
+		struct regions_event who = {.thread = row, .epoch = epochs_now()};
+		if (rounds % 64 == 0)
+			epochs_end_at_mark(1, 1);
+		while (!regions_map(lane, lane + 8 * PAGE, row, 3, &who))
+			;
+		regions_unmap(lane + 2 * PAGE, lane + 4 * PAGE, &who);
+		while (!regions_end_move(regions_begin_move(lane, lane + 8 * PAGE), lane, lane + 8 * PAGE, 0, &who))
+			;
+	}
+	return NULL;
+}
+
+static struct counts_change freed_of(uint32_t row)
+{
+	struct mtrace_row *r = counts_row(row);
+	struct counts_change sum = {.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
+	struct mtrace_tally *all = (void *)segment.base[MTRACE_REGION_TALLIES];
+	uint64_t count = segment.committed[MTRACE_REGION_TALLIES] / sizeof *all;
+	for (uint64_t i = 1; i < count; i++) {
+		if ((all[i].row & MTRACE_TALLY_ROW) != row)
+			continue;
+		sum.freed_blocks += all[i].freed_blocks;
+		sum.freed_bytes += all[i].freed_bytes;
+	}
+	return sum;
+}
+
+START_TEST(threads_count_what_goes_once)
+{
+	pthread_t threads[THREADS];
+	ck_assert(epochs_init(1000) && history_init() && counts_init());
+	ck_assert_uint_eq(segment_reserve(MTRACE_REGION_ROWS, THREADS), 1);
+	counts_prepare(&tallies, COUNTS_FOLD_OF_RANGES);
+	regions_gone = count_gone;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, map_and_count, (void *)i);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (uint32_t row = 1; row <= THREADS; row++) {
+		struct counts_change freed = freed_of(row);
+		ck_assert_uint_eq(freed.freed_blocks, room_times(ROUNDS));
+		ck_assert_uint_eq(freed.freed_bytes, room_times(ROUNDS) * 8ull * PAGE);
+	}
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_drop_counts), 0);
+}
+END_TEST
+
 /* A program with a few mappings pays for a few, in both copies. */
 START_TEST(few_ranges_take_little)
 {
@@ -256,6 +323,21 @@ START_TEST(few_ranges_take_little)
 		regions_map(base + 2 * i * PAGE, base + (2 * i + 1) * PAGE, 1, 3, &by);
 	ck_assert_uint_eq(owner_of(base), 1);
 	ck_assert_uint_le(atomic_load(&segment.header->committed_bytes), 192 << 10);
+}
+END_TEST
+
+/* As when the applier loses its processor for long. */
+START_TEST(a_log_that_was_full_has_room_again)
+{
+	atomic_store(&table()->applier, 1);
+	for (uintptr_t i = 0; i < MTRACE_RANGE_LOG_ENTRIES; i++)
+		ck_assert(regions_map(base + i % 100 * PAGE, base + (i % 100 + 1) * PAGE, 1, 3, &by));
+	ck_assert(!regions_map(base, base + PAGE, 2, 3, &by));
+	atomic_store(&table()->applier, 0);
+	ck_assert(regions_map(base, base + PAGE, 3, 3, &by));
+	ck_assert_uint_eq(owner_of(base), 3);
+	ck_assert_uint_eq(owner_of(base + 99 * PAGE), 1);
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_drop_ranges_full), 1);
 }
 END_TEST
 
@@ -281,11 +363,13 @@ int main(void)
 	tcase_add_test(plain, what_goes_is_told_once);
 	tcase_add_test(plain, random_operations_match_a_reference);
 	tcase_add_test(plain, few_ranges_take_little);
+	tcase_add_test(plain, a_log_that_was_full_has_room_again);
 	tcase_add_test(plain, full_is_counted);
 	suite_add_tcase(suite, plain);
 	tcase_add_checked_fixture(threads, setup, NULL);
 	tcase_set_timeout(threads, 60);
 	tcase_add_test(threads, threads_lose_nothing_in_silence);
+	tcase_add_test(threads, threads_count_what_goes_once);
 	suite_add_tcase(suite, threads);
 	return run_suite(suite);
 }
