@@ -37,7 +37,8 @@ right() {
 		look "${@:3}" -- "$kind" "$seed" --json || echo "seed $seed: status $?: $(tail -1 "$work/err")" >>"$work/said"
 		"$tests/programs/schema.py" --live --processes 1 --end running "$work/out" | sed "s/^/seed $seed: /" >>"$work/said"
 		got=$(verdicts_of "$kind")
-		[[ " $got " =~ \ ($wanted)\  ]] || echo "seed $seed: $got" >>"$work/said"
+		[[ " $got " =~ \ ($wanted)\  ]] || echo "seed $seed: $got, $(query "$work/out" '[.processes[0].stacks[].judged | .why] |
+			unique | join(" ")')" >>"$work/said"
 		[ "$wanted" = leak ] || [[ ! " $got " =~ " leak " ]] || echo "seed $seed: a false alarm" >>"$work/said"
 		[[ ! " $(verdicts_of traffic $kind) " =~ " leak " ]] || echo "seed $seed: the traffic is called a leak" >>"$work/said"
 	done

@@ -278,7 +278,8 @@ static void begin_scene(const struct step_scene *last)
 	copy_segment();
 	struct profile *p = read_copy();
 	struct figures now = figures_of(&p->processes[0]);
-	ck_assert_msg(p->processes[0].skipped == 0, "before %s: %llu damaged", v.scene->name, (unsigned long long)p->processes[0].skipped);
+	ck_assert_msg(p->processes[0].skipped == 0, "before %s: %llu damaged", v.scene->name,
+	              (unsigned long long)p->processes[0].skipped);
 	if (last) {
 		ck_assert_int_eq(now.alloc_blocks, before.alloc_blocks + last->alloc_blocks);
 		ck_assert_int_eq(now.alloc_bytes, before.alloc_bytes + last->alloc_bytes);
