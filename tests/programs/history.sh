@@ -75,9 +75,9 @@ expect "a mark that was thinned says so" 0 $?
 clear_segments
 
 # ---- mappings: what went from the map, whoever brought it up to date ----
-preload epoch=63 -- "$victim" "$truth" exit 6 12 400 mmap || fail "the victim that maps" "status $?"
+preload epoch=63 -- "$victim" "$truth" exit 4 12 200 mmap || fail "the victim that maps" "status $?"
 segment=$(find "$segments" -name 'mtrace.*' | head -1)
-at_marks "mappings, 6 threads, 12 marks" "$segment" 12
+at_marks "mappings, 4 threads, 12 marks" "$segment" 12
 "$mtrace" snap "$segment" -f -o "$work/marks.mtr" 2>"$work/err"
 at_marks "mappings, from a recording" "$work/marks.mtr" 12
 clear_segments
@@ -89,7 +89,7 @@ echo "seed $RANDOM" >"$work/seed"
 for n in $(seq "$kills"); do
 	rm -f "$truth"*
 	what=(8 6 1500)
-	[ $((n % 2)) = 0 ] && what=(6 6 150 mmap)
+	[ $((n % 2)) = 0 ] && what=(3 6 100 mmap)
 	preload epoch=63 -- "$victim" "$truth" load "${what[@]}" >"$work/out" 2>&1 &
 	pid=$!
 	background+=($pid)

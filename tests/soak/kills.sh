@@ -26,7 +26,7 @@ launch() {
 	case $1 in
 	truth | truth_cxx) preload -- "$victims/victim_$1" "$work/truth" load 8 0 "$2" >/dev/null 2>&1 & ;;
 	marks) preload epoch=63 -- "$victims/victim_marks" "$work/truth" load 8 6 500 >/dev/null 2>&1 & ;;
-	maps) preload epoch=63 -- "$victims/victim_marks" "$work/truth" load 6 6 60 mmap >/dev/null 2>&1 & ;;
+	maps) preload epoch=63 -- "$victims/victim_marks" "$work/truth" load 3 6 60 mmap >/dev/null 2>&1 & ;;
 	news) preload keep=20 -- "$victims/victim_news" "$work/truth" flood 4 >/dev/null 2>&1 & ;;
 	esac
 	pid=$!

@@ -1,8 +1,9 @@
 /*
  * victim_marks: threads that allocate, free each other's blocks and rest in turns, and stand still at each mark, where
  * one of them copies the truth: `victim_marks TRUTH_FILE ENDING [THREADS [ROUNDS [EVENTS [KIND]]]]`. At mark rN the truth is
- * what TRUTH_FILE.rN says. KIND: malloc; mmap: blocks are mappings of whole pages. ENDING: exit; load (goes on after the last mark, until killed); idle (stands still there, and
- * goes on with one allocation per byte on its standard input, until that ends).
+ * what TRUTH_FILE.rN says. KIND: malloc; mmap: blocks are mappings of whole pages. ENDING: exit; load (goes on after the
+ * last mark, until killed); idle (stands still there, and goes on with one allocation per byte on its standard input, until
+ * that ends).
  */
 #include "truth.h"
 
@@ -112,10 +113,13 @@ static void name_paths(void)
 		}
 }
 
+/* Who applies the log of ranges may lose its processor for tenths of a second on a busy machine: the log must not fill then. */
 static void one_event(uint64_t *random)
 {
 	uint32_t r = truth_random(random), size = truth_random(random);
 	outers[r % OUTERS]((r >> 3) % INNERS, r >> 8, is_map ? (1 + size % PAGES_MOST) * PAGE : 1 + size % 500);
+	if (is_map && r % 4 == 0)
+		usleep(1000);
 }
 
 static void copy_truth(uint32_t round)
