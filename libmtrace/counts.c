@@ -30,7 +30,7 @@ bool counts_init(void)
 	return segment_ensure(MTRACE_REGION_TALLIES, MTRACE_FIRST_TALLY * sizeof(struct mtrace_tally));
 }
 
-void counts_prepare(struct counts_tallies *t, uint32_t slot)
+void counts_prepare(struct counts_tallies *t, uint32_t fold)
 {
 	for (int i = 0; i < COUNTS_CHUNKS; i++)
 		t->chunks[i] = counts_no_tallies;
@@ -40,8 +40,8 @@ void counts_prepare(struct counts_tallies *t, uint32_t slot)
 	memset(t->credits, 0, sizeof t->credits);
 	t->epoch = epochs_now();
 	t->fold = NULL;
-	if (segment_ensure(MTRACE_REGION_FOLDS, (slot + 1ull) * sizeof(struct mtrace_fold)))
-		t->fold = (struct mtrace_fold *)(void *)segment.base[MTRACE_REGION_FOLDS] + slot;
+	if (segment_ensure(MTRACE_REGION_FOLDS, (fold + 1ull) * sizeof(struct mtrace_fold)))
+		t->fold = (struct mtrace_fold *)(void *)segment.base[MTRACE_REGION_FOLDS] + fold;
 }
 
 void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch)
@@ -78,6 +78,7 @@ static void add_change(struct mtrace_row *r, const struct counts_change *c)
 	counts_add(&r->alloc_bytes, c->alloc_bytes);
 	counts_add(&r->freed_blocks, c->freed_blocks);
 	counts_add(&r->freed_bytes, c->freed_bytes);
+	counts_add(&r->aged_blocks, c->aged_blocks);
 }
 
 static uint64_t load(_Atomic uint64_t *count)
@@ -85,24 +86,20 @@ static uint64_t load(_Atomic uint64_t *count)
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-static struct mtrace_past past_of(const struct counts_change *c)
+static struct mtrace_past past_of(uint64_t alloc_blocks, uint64_t alloc_bytes, uint64_t freed_blocks, uint64_t freed_bytes)
 {
-	return (struct mtrace_past){.live_blocks = (uint32_t)(c->alloc_blocks - c->freed_blocks),
-				    .live_bytes = c->alloc_bytes - c->freed_bytes,
-				    .alloc_blocks = c->alloc_blocks,
-				    .alloc_bytes = c->alloc_bytes};
+	return (struct mtrace_past){.live_blocks = (uint32_t)(alloc_blocks - freed_blocks), .live_bytes = alloc_bytes - freed_bytes,
+				    .alloc_blocks = alloc_blocks, .alloc_bytes = alloc_bytes};
 }
 
-static struct counts_change totals_of(struct mtrace_row *r)
+static struct mtrace_past past_of_row(struct mtrace_row *r)
 {
-	return (struct counts_change){load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks),
-				      load(&r->freed_bytes)};
+	return past_of(load(&r->alloc_blocks), load(&r->alloc_bytes), load(&r->freed_blocks), load(&r->freed_bytes));
 }
 
-static struct counts_change counts_of(struct mtrace_tally *t)
+static struct mtrace_past past_of_tally(struct mtrace_tally *t)
 {
-	return (struct counts_change){load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks),
-				      load(&t->freed_bytes)};
+	return past_of(load(&t->alloc_blocks), load(&t->alloc_bytes), load(&t->freed_blocks), load(&t->freed_bytes));
 }
 
 /* The row is ahead of the event's epoch only if that one was over by now: then the event is of the row's. */
@@ -112,8 +109,7 @@ static void remember(struct mtrace_row *r, uint32_t row, uint32_t epoch)
 	uint64_t was = word ? load(word) : UINT64_MAX;
 	if (likely(MTRACE_PAST_EPOCH(was) >= epoch))
 		return;
-	struct counts_change totals = totals_of(r);
-	struct mtrace_past now = past_of(&totals);
+	struct mtrace_past now = past_of_row(r);
 	uint64_t is = history_advance(was, &now, epoch);
 	atomic_store_explicit(word, is, memory_order_relaxed);
 	history_give_back(was, is);
@@ -164,7 +160,7 @@ static uint32_t row_of(struct mtrace_tally *tally)
 }
 
 /* C6 */
-static uint64_t next_past(const struct folding *g, const struct counts_change *totals, const struct counts_change *change)
+static uint64_t next_past(const struct folding *g)
 {
 	if (!g->word)
 		return 0;
@@ -173,21 +169,23 @@ static uint64_t next_past(const struct folding *g, const struct counts_change *t
 		return history_lose(g->was, epochs_now());
 	if (likely(row_epoch == epoch))
 		return g->was;
-	struct mtrace_past past = past_of(row_epoch < epoch ? totals : change);
+	struct mtrace_past past = row_epoch < epoch ? past_of_row(g->row) : past_of_tally(g->tally);
 	return row_epoch < epoch ? history_advance(g->was, &past, epoch) : history_amend(g->was, &past, epoch);
 }
 
 static void write_intent(const struct folding *g)
 {
 	struct mtrace_fold *f = g->record;
-	struct counts_change totals = totals_of(g->row), change = counts_of(g->tally);
-	f->row = row_of(g->tally);
-	f->tally = (uint32_t)(g->tally - tally_at(0));
-	f->alloc_blocks = totals.alloc_blocks + change.alloc_blocks;
-	f->alloc_bytes = totals.alloc_bytes + change.alloc_bytes;
-	f->freed_blocks = totals.freed_blocks + change.freed_blocks;
-	f->freed_bytes = totals.freed_bytes + change.freed_bytes;
-	f->past = next_past(g, &totals, &change);
+	struct mtrace_row *r = g->row;
+	struct mtrace_tally *t = g->tally;
+	f->row = row_of(t);
+	f->tally = (uint32_t)(t - tally_at(0));
+	f->alloc_blocks = load(&r->alloc_blocks) + load(&t->alloc_blocks);
+	f->alloc_bytes = load(&r->alloc_bytes) + load(&t->alloc_bytes);
+	f->freed_blocks = load(&r->freed_blocks) + load(&t->freed_blocks);
+	f->freed_bytes = load(&r->freed_bytes) + load(&t->freed_bytes);
+	f->aged_blocks = load(&r->aged_blocks) + load(&t->aged_blocks);
+	f->past = next_past(g);
 	atomic_store_explicit(&f->valid, 1, memory_order_release); /* C3 */
 }
 
@@ -199,6 +197,7 @@ static void carry_out(const struct folding *g)
 	atomic_store_explicit(&r->alloc_bytes, f->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_blocks, f->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&r->freed_bytes, f->freed_bytes, memory_order_relaxed);
+	atomic_store_explicit(&r->aged_blocks, f->aged_blocks, memory_order_relaxed);
 	if (g->word)
 		atomic_store_explicit(g->word, f->past, memory_order_relaxed);
 	atomic_store_explicit(&g->tally->row, 0, memory_order_release);
@@ -299,6 +298,7 @@ static void fill_tally(struct mtrace_tally *tally, uint32_t row, uint32_t epoch,
 	atomic_store_explicit(&tally->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_blocks, c->freed_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->freed_bytes, c->freed_bytes, memory_order_relaxed);
+	atomic_store_explicit(&tally->aged_blocks, c->aged_blocks, memory_order_relaxed);
 	atomic_store_explicit(&tally->row, row, memory_order_release); /* C4 */
 }
 
@@ -347,6 +347,7 @@ static bool add_to_stray(uint32_t row, const struct counts_change *c, uint32_t e
 	atomic_fetch_add_explicit(&s->alloc_bytes, c->alloc_bytes, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->freed_blocks, c->freed_blocks, memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->freed_bytes, c->freed_bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->aged_blocks, c->aged_blocks, memory_order_relaxed);
 	return true;
 }
 
@@ -358,6 +359,7 @@ static bool add_to_tally(struct mtrace_tally *tally, uint32_t row, const struct 
 	counts_add(&tally->alloc_bytes, c->alloc_bytes);
 	counts_add(&tally->freed_blocks, c->freed_blocks);
 	counts_add(&tally->freed_bytes, c->freed_bytes);
+	counts_add(&tally->aged_blocks, c->aged_blocks);
 	return true;
 }
 
@@ -368,15 +370,15 @@ static bool mix_epochs(struct mtrace_tally *tally, uint32_t row, const struct co
 	return add_to_tally(tally, row, c);
 }
 
-/* The row is held, and so is the one that has its place. */
-static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c)
+/* The row is held, and so is the one that has its place; or the epoch is over. */
+static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct counts_change *c, uint32_t in)
 {
 	struct mtrace_tally *other = NULL; /* the row's, of another epoch */
 	if (!t->spares && !(t->spares = new_chunk()))
 		return false;
 	for (uint32_t i = 0; i < t->spares_used; i++) {
 		uint32_t epoch = atomic_load_explicit(&t->spares[i].epoch, memory_order_relaxed);
-		if ((epoch == t->epoch || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
+		if ((epoch == in || epoch & MTRACE_EPOCHS_MIXED) && add_to_tally(&t->spares[i], row, c))
 			return true;
 		if (atomic_load_explicit(&t->spares[i].row, memory_order_relaxed) == row)
 			other = &t->spares[i];
@@ -385,29 +387,48 @@ static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct co
 		fold_spares(t);
 	if (t->spares_used == COUNTS_CHUNK_TALLIES)
 		return other && mix_epochs(other, row, c);
-	fill_tally(&t->spares[t->spares_used++], row, t->epoch, c);
+	fill_tally(&t->spares[t->spares_used++], row, in, c);
 	return true;
 }
 
+/* The row's own tally, which counts in the same epoch, or could. */
+static struct mtrace_tally *place_in(struct counts_tallies *t, uint32_t row, uint32_t epoch)
+{
+	return t && t->epoch == epoch ? own_place(t, row) : NULL;
+}
+
 /* Rows met seldom are counted in place: folding costs more than that, so a tally's place is not given up at once. */
-__attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change)
+__attribute__((noinline)) void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change,
+						uint32_t epoch)
 {
 	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)))
 		return;
-	uint32_t epoch = t ? t->epoch : epochs_now();
-	struct mtrace_tally *tally = t ? own_place(t, row) : NULL;
+	bool is_late = epoch != COUNTS_OWN_EPOCH && epoch < t->epoch;
+	if (epoch == COUNTS_OWN_EPOCH)
+		epoch = t ? t->epoch : epochs_now();
+	struct mtrace_tally *tally = place_in(t, row, epoch);
 	if (tally && add_to_tally(tally, row, change)) /* the chunk was out of sight for no more than a jump out of a handler */
 		return;
 	if (tally && is_worn(t, tally, row) && fold(t, tally)) {
 		begin_tally(t, row, change);
 		return;
 	}
-	if (add_to_row(row, change, epoch))
+	if (!is_late && add_to_row(row, change, epoch))
 		return;
 	if (tally && fold(t, tally))
 		begin_tally(t, row, change);
-	else if (!(t && add_to_spare(t, row, change)) && !add_to_stray(row, change, epoch))
+	else if (!(t && add_to_spare(t, row, change, epoch)) && !add_to_stray(row, change, epoch))
 		segment_count(MTRACE_COUNTER_drop_counts);
+}
+
+/* Of a later epoch than there is nothing can be: somebody else wrote it there. */
+void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch)
+{
+	uint32_t now = epochs_now();
+	epoch = epoch != COUNTS_OWN_EPOCH && epoch <= now ? epoch : now;
+	if (epoch > t->epoch)
+		counts_enter_epoch(t, epoch);
+	counts_elsewhere(t, row, change, epoch);
 }
 
 void counts_add_live(int64_t bytes)

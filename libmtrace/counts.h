@@ -13,7 +13,8 @@
  * Invariants
  *   C1 a tally is written by the thread whose workspace holds its chunk, and by nobody else; never by a signal handler
  *      that interrupted that thread's hook (it counts in the rows themselves). A chunk passes to the next thread of the
- *      slot with its counts: nothing is folded when a thread ends.
+ *      slot with its counts: nothing is folded when a thread ends. One more set of tallies is of whoever applies the log of
+ *      ranges (regions.h), of which there is one at a time.
  *   C2 a row's totals are written only by who holds the row: its version, odd, taken by a compare-and-swap that nobody
  *      waits for. Who cannot have it counts elsewhere: in a tally, its own or a spare one, or, who has none, in a stray,
  *      which all threads share.
@@ -25,6 +26,7 @@
  *      row with the bit above MTRACE_TALLY_ROW set, and no event finds it.
  *   C6 the row's history is part of a fold: its new word (history.h, H1) is stored with the totals.
  *   After kill -9: each event is in one place, wholly or, for the one in flight per thread, by blocks or bytes only.
+ * How many freed blocks were old is a total, without history: so a free pays four instructions for it.
  *
  *   word           | writers              | readers                     | order
  *   tally's counts | its thread           | other processes             | relaxed: values, no relation
@@ -58,7 +60,7 @@ struct counts_tallies {
 };
 
 struct counts_change {
-	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes, aged_blocks;
 };
 
 /* A chunk in which no row is found, and nothing is ever written. */
@@ -70,8 +72,9 @@ bool counts_init(void);
    since they were last put together. What threads' tallies hold is not in them yet. Never NULL. */
 extern void (*counts_grew)(uint32_t row, uint64_t was, uint64_t now);
 
-/* For the first thread of a slot in this process; `slot` is its index. */
-void counts_prepare(struct counts_tallies *t, uint32_t slot);
+/* For the first of a process that counts in these tallies; `fold` is the index of its fold record, and nobody else's. */
+enum { COUNTS_FOLD_OF_RANGES = 0, COUNTS_FOLD_OF_SLOTS = 1 };
+void counts_prepare(struct counts_tallies *t, uint32_t fold);
 
 /* The thread has seen that this is the epoch now. */
 void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch);
@@ -79,8 +82,13 @@ void counts_enter_epoch(struct counts_tallies *t, uint32_t epoch);
 /* Ends a fold that this slot's thread was taken out of (C3): by a jump out of a signal handler, or by its end. */
 void counts_settle(struct counts_tallies *t);
 
-/* The event of a row that has no tally, or of a caller (t NULL) that may not use any. */
-void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change);
+/* The event of a row that has no tally, or of a caller (t NULL) that may not use any; in the epoch that it counts in, or, of
+   another's event, in `epoch`, which may be over. */
+enum { COUNTS_OWN_EPOCH = 0 };
+void counts_elsewhere(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch);
+
+/* In an event of `epoch`, which may be over, or one that these tallies have not seen yet. */
+void counts_change_in(struct counts_tallies *t, uint32_t row, const struct counts_change *change, uint32_t epoch);
 
 static inline struct mtrace_row *counts_row(uint32_t row)
 {
@@ -109,10 +117,12 @@ static inline void counts_add_allocated(struct mtrace_tally *tally, uint64_t byt
 	counts_add(&tally->alloc_bytes, bytes);
 }
 
-static inline void counts_add_freed(struct mtrace_tally *tally, uint64_t bytes)
+static inline void counts_add_freed(struct mtrace_tally *tally, uint64_t bytes, bool aged)
 {
 	counts_add(&tally->freed_blocks, 1);
 	counts_add(&tally->freed_bytes, bytes);
+	if (unlikely(aged))
+		counts_add(&tally->aged_blocks, 1);
 }
 
 static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint64_t bytes)
@@ -122,17 +132,30 @@ static inline void counts_allocated(struct counts_tallies *t, uint32_t row, uint
 		counts_add_allocated(tally, bytes);
 		return;
 	}
-	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes});
+	counts_elsewhere(t, row, &(struct counts_change){.alloc_blocks = 1, .alloc_bytes = bytes}, COUNTS_OWN_EPOCH);
 }
 
 static inline void counts_freed(struct counts_tallies *t, uint32_t row, uint64_t bytes)
 {
 	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
 	if (likely(t) && counts_is_own(tally, row)) {
-		counts_add_freed(tally, bytes);
+		counts_add_freed(tally, bytes, false);
 		return;
 	}
-	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes});
+	counts_elsewhere(t, row, &(struct counts_change){.freed_blocks = 1, .freed_bytes = bytes}, COUNTS_OWN_EPOCH);
+}
+
+/* The same of one with that side (live.h): below *aged_side, it was born before the window of time that it is now. */
+static inline void counts_freed_of_age(struct counts_tallies *t, uint32_t row, uint64_t bytes, uint32_t side,
+				       const uint32_t *aged_side)
+{
+	struct mtrace_tally *tally = t ? counts_tally(t, row) : NULL;
+	if (likely(t) && counts_is_own(tally, row)) {
+		counts_add_freed(tally, bytes, side < *aged_side);
+		return;
+	}
+	struct counts_change change = {.freed_blocks = 1, .freed_bytes = bytes, .aged_blocks = side < *aged_side};
+	counts_elsewhere(t, row, &change, COUNTS_OWN_EPOCH);
 }
 
 enum { COUNTS_LIVE_STEP = 65536 }; /* what a thread keeps to itself: the peak is exact within threads x 64 KiB */

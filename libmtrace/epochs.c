@@ -92,6 +92,11 @@ static __attribute__((noinline)) void open_window(uint32_t last, uint32_t unit)
 	end_epoch(b);
 }
 
+uint64_t epochs_window_begin(uint64_t tick)
+{
+	return tick - tick % window_ticks;
+}
+
 void epochs_look(uint64_t tick)
 {
 	uint32_t unit = (uint32_t)(tick / window_ticks), last = atomic_load_explicit(&last_unit, memory_order_relaxed);

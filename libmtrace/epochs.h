@@ -35,6 +35,9 @@ static inline uint32_t epochs_now(void)
 	return (uint32_t)atomic_load_explicit(&owner_page->generation, memory_order_acquire);
 }
 
+/* When the window began that `tick` lies in. */
+uint64_t epochs_window_begin(uint64_t tick);
+
 /* Somebody looked at the clock: ends the epoch if a window is over. */
 void epochs_look(uint64_t tick);
 

@@ -42,6 +42,7 @@ __attribute__((cold, noinline)) void event_catch_up(struct thread_state *self)
 __attribute__((cold, noinline)) void event_look_around(struct thread_state *self)
 {
 	threads_look_at_clock(self);
+	threads_begin_window(self, epochs_window_begin(self->tick));
 	epochs_look(self->tick);
 	control_look(news_make_mark);
 	look_at_stream(self);

@@ -9,6 +9,7 @@
 #ifndef MTRACE_EVENT_H
 #define MTRACE_EVENT_H
 
+#include "epochs.h"
 #include "guard.h"
 #include "threads.h"
 #include "workspace.h"
@@ -82,6 +83,12 @@ static inline bool event_enter_simply(struct thread_state *self, uintptr_t here)
 		return false;
 	event_go_in(self, here);
 	return true;
+}
+
+/* In which what it counts is counted. */
+static inline uint32_t event_epoch(const struct event *e)
+{
+	return likely(e->work) ? e->work->tallies.epoch : epochs_now();
 }
 
 static inline struct counts_tallies *event_tallies(const struct event *e)

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #define MTRACE_SEGMENT_MAGIC "MTRSEG\r\n" /* 8 bytes, no terminator; \r\n shows a text-mode copy */
-#define MTRACE_SEGMENT_VERSION 1u
-#define MTRACE_SEGMENT_MIN_VERSION 1u /* lowest reader version that understands what this shim writes */
+#define MTRACE_SEGMENT_VERSION 2u
+#define MTRACE_SEGMENT_MIN_VERSION 2u /* lowest reader version that understands what this shim writes */
 
 #define MTRACE_PAGE_BYTES 4096u
 #define MTRACE_HEADER_OFFSET 0u
@@ -129,6 +129,7 @@ enum mtrace_counter {
 
 /* Bits of features_optional. */
 #define MTRACE_FEATURE_DIES_WITH_PROCESS 1ull /* nobody holds the file: what is not read while the process lives is lost */
+#define MTRACE_FEATURE_RANGES_FREED 2ull      /* rows of mapped ranges count what went, see mtrace_range_table.told */
 
 /* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
    are not for forks, so that a storm of these leaves room for the command's own images. */
@@ -301,8 +302,8 @@ static_assert(sizeof(struct mtrace_node) == 16, "segment format");
 /* ---- rows: counts per stack --------------------------------------------------------------------------- */
 
 /* A row's counts are its own totals plus those of every tally that names it. Monotonic. live = alloc - freed, but for
-   one event in flight per thread. MMAP rows: freed is not kept; live comes from the range map. THREAD rows: bytes are
-   stack sizes.
+   one event in flight per thread. MMAP rows: the range map says what is live; freed is what went from it, by `told` of
+   the table of ranges (without MTRACE_FEATURE_RANGES_FREED: not kept). THREAD rows: bytes are stack sizes.
    A reader of a live segment takes a row's totals and its tallies while `version` is even and stays the same. */
 struct mtrace_row {
 	uint32_t node;
@@ -311,8 +312,10 @@ struct mtrace_row {
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
 	_Atomic uint64_t freed_bytes;
+	_Atomic uint64_t aged_blocks; /* of freed_blocks: born before the window of time in which they went; not in format 1 */
 };
-static_assert(sizeof(struct mtrace_row) == 40, "segment format");
+static_assert(sizeof(struct mtrace_row) == 48, "segment format");
+#define MTRACE_ROW_BYTES_1 40u /* of format 1, and of its tallies */
 
 /* What one thread counted for one row within one epoch, not yet in the row's totals. Strays are shared by threads. */
 #define MTRACE_FIRST_TALLY 64u
@@ -330,11 +333,12 @@ struct mtrace_tally {
 	_Atomic uint64_t alloc_bytes;
 	_Atomic uint64_t freed_blocks;
 	_Atomic uint64_t freed_bytes;
+	_Atomic uint64_t aged_blocks; /* as in struct mtrace_row */
 };
-static_assert(sizeof(struct mtrace_tally) == 40, "segment format");
+static_assert(sizeof(struct mtrace_tally) == 48, "segment format");
 
 /* While valid: `row` has these totals, with `tally` in them, and this history, whatever the three say themselves. */
-#define MTRACE_FOLDS_MAX 2048u
+#define MTRACE_FOLDS_MAX 2049u /* the first is of who applies the log of ranges */
 struct mtrace_fold {
 	_Atomic uint32_t valid;
 	uint32_t row;
@@ -345,7 +349,7 @@ struct mtrace_fold {
 	uint64_t freed_blocks;
 	uint64_t freed_bytes;
 	uint64_t past; /* the row's word of PASTS */
-	uint64_t reserved2;
+	uint64_t aged_blocks;
 };
 static_assert(sizeof(struct mtrace_fold) == 64, "one cache line");
 
@@ -530,7 +534,9 @@ static_assert(sizeof(struct mtrace_mark) == 64, "segment format");
  * A log of operations and two copies of the map, each sorted by start. An operation is reserved by its sequence
  * number (entry = sequence modulo what the region has room for; region.used of RANGE_LOG is not used) and committed by a
  * release store of `commit` = sequence + 1. Whoever gets the applier's word brings the copy that is not current up to
- * date and makes it current in one store; entries are not used again before both copies have them.
+ * date and makes it current in one store; entries are not used again before both copies have them. What an operation
+ * takes from the map is counted as freed in its rows, in the operation's epoch, the first time it is applied; `told`
+ * says of which operations that was done (of the first that is not, perhaps in part).
  * A reader takes the current copy, checks that `current` has not changed meanwhile, and replays the committed
  * operations from its sequence on, up to the first that is not committed.
  */
@@ -552,11 +558,14 @@ struct mtrace_range_op {
 	uint32_t token;
 	uint32_t thread;
 	uint32_t flags; /* protection bits of mmap in the low byte, MTRACE_RANGE_FILE */
-	uint64_t reserved[2];
+	uint32_t epoch; /* of the event */
+	uint32_t reserved;
+	uint64_t reserved2;
 };
 static_assert(sizeof(struct mtrace_range_op) == 64, "one cache line");
 
 #define MTRACE_RANGE_FILE 0x100u      /* maps a file */
+#define MTRACE_RANGE_PART 0x200u      /* of a block that another piece, further down, stands for: no block of its own */
 #define MTRACE_RANGE_LOG_ENTRIES 16384u /* a busy machine may take the applier's processor for tens of milliseconds */
 #define MTRACE_RANGES_MAX 32768u
 
@@ -577,7 +586,8 @@ struct mtrace_range_table {
 	_Atomic uint32_t applier;  /* tid of who applies, 0 nobody */
 	uint32_t count[2];
 	uint32_t reserved;
-	uint64_t reserved2[3];
+	_Atomic uint64_t told;     /* what went by operations below this one is freed in its rows */
+	uint64_t reserved2[2];
 	/* then copy 0: up to MTRACE_RANGES_MAX of struct mtrace_range; copy 1 is a region of its own, RANGES_OTHER, so
 	   that each grows from its start */
 };

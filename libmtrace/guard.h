@@ -53,6 +53,7 @@ struct stream_pen {
 struct thread_state {
 	uint64_t generation;      /* the owner page's, when the thread last looked */
 	uint32_t side;            /* birth of a block made now, and its thread: live.h */
+	uint32_t aged_side;       /* blocks with a side below it were born before this window of time */
 	struct mtrace_thread *record; /* never NULL once generation is set */
 	struct workspace *work;   /* NULL: none to be had */
 	uint32_t id;              /* index in THREADS, 0 none */

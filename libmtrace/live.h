@@ -205,20 +205,21 @@ static inline __attribute__((always_inline)) bool live_put(struct live_place at,
 }
 
 /* Takes a block out of the line where most are. false: it is not there, live_remove knows better. */
-static inline __attribute__((always_inline)) bool live_drop(struct live_place at, uintptr_t address, uint32_t *row,
-							    uint64_t *size)
+static inline __attribute__((always_inline)) bool live_drop(struct live_place at, uintptr_t address, struct live_block *old)
 {
 	uint64_t granules = live_granules(address);
 	uint32_t found = live_of_granule(at.line, granules);
 	if (unlikely(!found))
 		return false;
-	_Atomic uint64_t *slot = &at.line->word[__builtin_ctz(found)];
+	uint32_t i = (uint32_t)__builtin_ctz(found);
+	_Atomic uint64_t *slot = &at.line->word[i];
 	uint64_t word = atomic_load_explicit(slot, memory_order_acquire); /* pairs: live_take */
 	if (unlikely(!live_is(word, granules)))
 		return false;
-	*row = MTRACE_SLOT_ROW(word);
-	*size = MTRACE_SLOT_SIZE(word);
-	if (unlikely(*size == MTRACE_SLOT_SIZE_HUGE))
+	old->row = MTRACE_SLOT_ROW(word);
+	old->size = MTRACE_SLOT_SIZE(word);
+	old->side = atomic_load_explicit(&at.line->side[i], memory_order_relaxed); /* L4 */
+	if (unlikely(old->size == MTRACE_SLOT_SIZE_HUGE))
 		return false;
 	atomic_store_explicit(slot, 0, memory_order_release); /* L1 */
 	return true;

@@ -11,6 +11,7 @@ static_assert((MTRACE_RANGE_LOG_ENTRIES & LOG_MASK) == 0, "the log is indexed by
    committed. Written by the applier only, zero in a new segment. */
 static uint64_t copy_sequence[2];
 static uint32_t copy_count[2];
+static uint64_t told; /* G4 */
 
 static struct mtrace_range_table *table(void)
 {
@@ -36,9 +37,16 @@ static struct mtrace_range_op *op_at(uint64_t sequence)
 	return (struct mtrace_range_op *)(void *)segment.base[MTRACE_REGION_RANGE_LOG] + (sequence & LOG_MASK);
 }
 
+static void gone_unheard(const struct mtrace_range *gone, const struct mtrace_range_op *by)
+{
+	(void)gone, (void)by;
+}
+
+void (*regions_gone)(const struct mtrace_range *gone, const struct mtrace_range_op *by) = gone_unheard;
+
 bool regions_init(void)
 {
-	copy_sequence[0] = copy_sequence[1] = 0;
+	copy_sequence[0] = copy_sequence[1] = told = 0;
 	copy_count[0] = copy_count[1] = 0;
 	return segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table)) &&
 	       segment_ensure(MTRACE_REGION_RANGE_LOG, sizeof(struct mtrace_range_op));
@@ -50,7 +58,32 @@ struct map {
 	struct mtrace_range *at;
 	uint32_t count;
 	uint32_t index; /* which copy */
+	const struct mtrace_range_op *by; /* the operation that is being applied … */
+	bool tells;                       /* … for the first time */
 };
+
+static void tell_gone(const struct map *m, const struct mtrace_range *r)
+{
+	if (m->tells)
+		regions_gone(r, m->by);
+}
+
+/* b is the rest of a's block, and a stands for it. */
+static bool is_rest(const struct mtrace_range *a, const struct mtrace_range *b)
+{
+	return a->end == b->start && a->row == b->row && a->tick == b->tick && b->thread_flags & MTRACE_RANGE_PART &&
+	       (a->thread_flags ^ b->thread_flags) == MTRACE_RANGE_PART;
+}
+
+/* Range i goes: its block stays with what is left of it. G5 */
+static void let_go(struct map *m, uint32_t i)
+{
+	if (i + 1 < m->count && is_rest(&m->at[i], &m->at[i + 1])) {
+		m->at[i].thread_flags |= MTRACE_RANGE_PART;
+		m->at[i + 1].thread_flags &= ~MTRACE_RANGE_PART;
+	}
+	tell_gone(m, &m->at[i]);
+}
 
 /* The first range that ends after `address`. */
 static uint32_t first_after(const struct map *m, uint64_t address)
@@ -76,8 +109,10 @@ static bool has_room(const struct map *m)
 
 static void insert_at(struct map *m, uint32_t i, const struct mtrace_range *range)
 {
-	if (!has_room(m))
+	if (!has_room(m)) {
+		tell_gone(m, range);
 		return;
+	}
 	memmove(&m->at[i + 1], &m->at[i], (m->count - i) * sizeof *m->at);
 	m->at[i] = *range;
 	m->count++;
@@ -97,6 +132,7 @@ static void split(struct map *m, uint64_t address)
 		return;
 	struct mtrace_range right = m->at[i];
 	right.start = address;
+	right.thread_flags |= MTRACE_RANGE_PART;
 	m->at[i].end = address;
 	insert_at(m, i + 1, &right);
 }
@@ -108,7 +144,7 @@ static void clear(struct map *m, uint64_t start, uint64_t end)
 	split(m, end);
 	uint32_t first = first_after(m, start), last = first;
 	while (last < m->count && m->at[last].start < end)
-		last++;
+		let_go(m, last++);
 	remove_span(m, first, last);
 }
 
@@ -133,8 +169,10 @@ static void apply_move_end(struct map *m, const struct mtrace_range_op *op)
 	bool moved = op->start != op->end;
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < m->count; i++) {
-		if (m->at[i].token == op->token && moved)
+		if (m->at[i].token == op->token && moved) {
+			let_go(m, i);
 			continue;
+		}
 		m->at[kept] = m->at[i];
 		if (m->at[kept].token == op->token)
 			m->at[kept].token = 0;
@@ -147,6 +185,7 @@ static void apply_move_end(struct map *m, const struct mtrace_range_op *op)
 
 static void apply(struct map *m, const struct mtrace_range_op *op)
 {
+	m->by = op;
 	switch (op->op) {
 	case MTRACE_RANGE_MAP: apply_map(m, op); break;
 	case MTRACE_RANGE_UNMAP: clear(m, op->start, op->end); break;
@@ -171,8 +210,14 @@ static void apply_committed(void)
 	uint32_t index = 1 - (uint32_t)(atomic_load_explicit(&t->current, memory_order_relaxed) & 1);
 	struct map m = {.at = copy_at(index), .count = copy_count[index], .index = index};
 	uint64_t sequence = copy_sequence[index];
-	for (; is_committed(sequence); sequence++)
+	for (; is_committed(sequence); sequence++) {
+		m.tells = sequence >= told;
 		apply(&m, op_at(sequence));
+		if (!m.tells)
+			continue;
+		told = sequence + 1;
+		atomic_store_explicit(&t->told, told, memory_order_release); /* G4; pairs: tools */
+	}
 	t->count[index] = copy_count[index] = m.count;
 	copy_sequence[index] = sequence;
 	atomic_store_explicit(&t->current, sequence << 1 | index, memory_order_release); /* G3; pairs: tools */
@@ -180,9 +225,18 @@ static void apply_committed(void)
 	atomic_store_explicit(&t->retired, other < sequence ? other : sequence, memory_order_release); /* G1 */
 }
 
+/* The log is full of what one copy has and the other lacks: nothing new can come that would bring the other up to date. */
+static bool is_stuck(void)
+{
+	struct mtrace_range_table *t = table();
+	uint64_t retired = atomic_load_explicit(&t->retired, memory_order_acquire);
+	return atomic_load_explicit(&t->next, memory_order_relaxed) - retired >= MTRACE_RANGE_LOG_ENTRIES &&
+	       retired < atomic_load_explicit(&t->current, memory_order_acquire) >> 1;
+}
+
 static bool has_work(void)
 {
-	return is_committed(atomic_load_explicit(&table()->current, memory_order_acquire) >> 1);
+	return is_committed(atomic_load_explicit(&table()->current, memory_order_acquire) >> 1) || unlikely(is_stuck());
 }
 
 /* Nobody's committed operation stays behind: the holder looks again after letting go. */
@@ -234,12 +288,12 @@ static uint64_t reserve(void)
 	return sequence;
 }
 
-static void append(const struct mtrace_range_op *op)
+static bool append(const struct mtrace_range_op *op)
 {
 	uint64_t sequence = reserve();
 	if (sequence == UINT64_MAX) {
 		segment_count(MTRACE_COUNTER_drop_ranges_full);
-		return;
+		return false;
 	}
 	struct mtrace_range_op *slot = op_at(sequence);
 	slot->start = op->start;
@@ -250,21 +304,23 @@ static void append(const struct mtrace_range_op *op)
 	slot->token = op->token;
 	slot->thread = op->thread;
 	slot->flags = op->flags;
+	slot->epoch = op->epoch;
 	atomic_store_explicit(&slot->commit, sequence + 1, memory_order_release); /* pairs: is_committed, tools */
 	apply_log();
+	return true;
 }
 
 /* ---- verbs ----------------------------------------------------------------------------------------- */
 
-void regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick, uint32_t flags)
+bool regions_map(uintptr_t start, uintptr_t end, uint32_t row, uint32_t flags, const struct regions_event *by)
 {
-	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MAP, .start = start, .end = end, .row = row, .thread = thread,
-					 .tick = tick, .flags = flags});
+	return append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MAP, .start = start, .end = end, .row = row, .flags = flags,
+						.thread = by->thread, .tick = by->tick, .epoch = by->epoch});
 }
 
-void regions_unmap(uintptr_t start, uintptr_t end)
+void regions_unmap(uintptr_t start, uintptr_t end, const struct regions_event *by)
 {
-	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_UNMAP, .start = start, .end = end});
+	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_UNMAP, .start = start, .end = end, .tick = by->tick, .epoch = by->epoch});
 }
 
 uint32_t regions_begin_move(uintptr_t start, uintptr_t end)
@@ -275,8 +331,8 @@ uint32_t regions_begin_move(uintptr_t start, uintptr_t end)
 	return token;
 }
 
-void regions_end_move(uint32_t token, uintptr_t start, uintptr_t end, uint32_t row, uint32_t thread, uint32_t tick)
+bool regions_end_move(uint32_t token, uintptr_t start, uintptr_t end, uint32_t row, const struct regions_event *by)
 {
-	append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MOVE_END, .start = start, .end = end, .token = token,
-					 .row = row, .thread = thread, .tick = tick});
+	return append(&(struct mtrace_range_op){.op = MTRACE_RANGE_MOVE_END, .start = start, .end = end, .token = token,
+						.row = row, .thread = by->thread, .tick = by->tick, .epoch = by->epoch});
 }

@@ -240,7 +240,9 @@ static void fill_header(struct mtrace_header *h, const struct segment_request *r
 	h->machine = 62;
 	h->little_endian = 1;
 	h->word_bits = 64;
-	h->features_optional = segment.place == PLACE_NOWHERE ? MTRACE_FEATURE_DIES_WITH_PROCESS : 0;
+	h->features_optional = MTRACE_FEATURE_RANGES_FREED;
+	if (segment.place == PLACE_NOWHERE)
+		h->features_optional |= MTRACE_FEATURE_DIES_WITH_PROCESS;
 	h->pid = maker->pid;
 	h->image = maker->image;
 	h->start_time = maker->start;

@@ -143,6 +143,16 @@ static uint32_t birth_of(uint64_t tick)
 	return (uint32_t)(tick >> exponent) | exponent << 11;
 }
 
+uint32_t threads_side_of(uint64_t tick)
+{
+	return birth_of(tick) << 16;
+}
+
+void threads_begin_window(struct thread_state *self, uint64_t tick)
+{
+	self->aged_side = threads_side_of(tick);
+}
+
 /* A thread whose last look found the same tick waits twice as long for the next one; one that found a new tick looks
    at every event again. So a busy thread looks seldom and a slow one is never far behind. */
 void threads_look_at_clock(struct thread_state *self)

@@ -27,6 +27,13 @@ uint32_t threads_note_name(uintptr_t handle, const char *name);
 /* Refreshes the thread's idea of the time: cheap clock. Due every so many events, adaptive. */
 void threads_look_at_clock(struct thread_state *self);
 
+/* A window of time began at `tick`: blocks with a side below self->aged_side were born before it. To a part in 2048 of their
+   birth's time since the start: of a process that has run for ten days, blocks of some minutes more count as young. */
+void threads_begin_window(struct thread_state *self, uint64_t tick);
+
+/* The side of what was born at `tick`, without a thread. */
+uint32_t threads_side_of(uint64_t tick);
+
 /* An event of the thread. true: it is time to look at the clock. */
 static inline bool threads_tick_due(struct thread_state *self)
 {

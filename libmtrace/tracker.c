@@ -12,6 +12,17 @@
 #include "slots.h"
 #include "stream.h"
 
+/* Of whoever applies the log of ranges, whichever thread that is. */
+static struct counts_tallies tallies_of_ranges;
+
+static void count_range_gone(const struct mtrace_range *gone, const struct mtrace_range_op *by)
+{
+	bool is_block = !(gone->thread_flags & MTRACE_RANGE_PART);
+	struct counts_change change = {.freed_blocks = is_block, .freed_bytes = gone->end - gone->start,
+				       .aged_blocks = is_block && gone->tick < epochs_window_begin(by->tick)};
+	counts_change_in(&tallies_of_ranges, gone->row, &change, by->epoch);
+}
+
 bool tracker_init(void)
 {
 	workspace_begin_bytes();
@@ -20,8 +31,12 @@ bool tracker_init(void)
 	ring_init();
 	control_init();
 	stream_init();
-	return stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() &&
-	       regions_init() && slots_init() && unwind_init() && mixed_init();
+	if (!(stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() && regions_init() &&
+	      slots_init() && unwind_init() && mixed_init()))
+		return false;
+	counts_prepare(&tallies_of_ranges, COUNTS_FOLD_OF_RANGES);
+	regions_gone = count_range_gone;
+	return true;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
@@ -70,7 +85,7 @@ static inline struct live_block new_block(const struct thread_state *self, uint3
 static inline __attribute__((always_inline)) void record_freed(const struct event *e, enum mtrace_family family, uintptr_t p,
 							       const struct live_block *old)
 {
-	counts_freed(event_tallies(e), old->row, old->size);
+	counts_freed_of_age(event_tallies(e), old->row, old->size, old->side, &e->self->aged_side);
 	tell_of_block(e, family, MTRACE_STREAM_FREED, p, old);
 }
 
@@ -150,15 +165,15 @@ static __attribute__((noinline)) void insert_block_slowly(struct thread_state *s
 
 /* The rest of an allocation, and of a free, where counts_live_is_due says so: while there is a stream, all of them. What is
    rare in one is left to another function, as a whole: so the common case needs no frame. */
-static __attribute__((noinline)) void finish_otherwise(struct thread_state *self, uint32_t what, const void *p, uint32_t row,
-						       size_t size)
+static __attribute__((noinline)) void finish_otherwise(struct thread_state *self, uint32_t what, const void *p,
+						       const struct live_block *block)
 {
 	counts_settle_live(self);
-	stream_put(self, what, (uintptr_t)p, row, size);
+	stream_put(self, what, (uintptr_t)p, block->row, block->size);
 	if (what == MTRACE_STREAM_ALLOCATED)
-		counts_allocated(&self->work->tallies, row, size);
+		counts_allocated(&self->work->tallies, block->row, block->size);
 	else
-		counts_freed(&self->work->tallies, row, size);
+		counts_freed_of_age(&self->work->tallies, block->row, block->size, block->side, &self->aged_side);
 	event_go_out(self);
 }
 
@@ -172,7 +187,7 @@ static __attribute__((noinline)) void finish_allocated(struct thread_state *self
 	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
 	self->allocated = p;
 	if (!is_usual(self, tally, row)) {
-		finish_otherwise(self, MTRACE_STREAM_ALLOCATED, p, row, size);
+		finish_otherwise(self, MTRACE_STREAM_ALLOCATED, p, &(struct live_block){.row = row, .size = size});
 		return;
 	}
 	stream_write(self, MTRACE_STREAM_ALLOCATED, stream_number(), (uintptr_t)p, row, size);
@@ -180,15 +195,16 @@ static __attribute__((noinline)) void finish_allocated(struct thread_state *self
 	event_go_out(self);
 }
 
-static __attribute__((noinline)) void finish_freeing(struct thread_state *self, const void *p, uint32_t row, size_t size)
+/* `old` is a copy: the common case keeps its own in registers. */
+static __attribute__((noinline)) void finish_freeing(struct thread_state *self, const void *p, struct live_block old)
 {
-	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
-	if (!is_usual(self, tally, row)) {
-		finish_otherwise(self, MTRACE_STREAM_FREED, p, row, size);
+	struct mtrace_tally *tally = counts_tally(&self->work->tallies, old.row);
+	if (!is_usual(self, tally, old.row)) {
+		finish_otherwise(self, MTRACE_STREAM_FREED, p, &old);
 		return;
 	}
-	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, row, size);
-	counts_add_freed(tally, size);
+	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, old.row, old.size);
+	counts_add_freed(tally, old.size, old.side < self->aged_side);
 	event_go_out(self);
 }
 
@@ -228,17 +244,16 @@ void tracker_freeing(const void *p)
 		return;
 	}
 	struct workspace *work = self->work;
-	uint32_t row;
-	uint64_t size;
-	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &row, &size))) {
+	struct live_block old;
+	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &old))) {
 		record_free(&(struct event){.self = self, .work = work}, MTRACE_FAMILY_MALLOC, p);
 		return;
 	}
-	if (counts_live_is_due(self, -(int64_t)size)) {
-		finish_freeing(self, p, row, size);
+	if (counts_live_is_due(self, -(int64_t)old.size)) {
+		finish_freeing(self, p, old);
 		return;
 	}
-	counts_freed(&work->tallies, row, size);
+	counts_freed_of_age(&work->tallies, old.row, old.size, old.side, &self->aged_side);
 	event_go_out(self);
 }
 
@@ -362,13 +377,20 @@ static uintptr_t page_end(const void *p, size_t bytes)
 	return ((uintptr_t)p + bytes + MTRACE_PAGE_BYTES - 1) & ~(uintptr_t)(MTRACE_PAGE_BYTES - 1);
 }
 
+static struct regions_event by(const struct event *e)
+{
+	return (struct regions_event){e->self->id, (uint32_t)e->self->tick, event_epoch(e)};
+}
+
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at)
 {
 	struct event event = event_enter(), *e = &event;
 	uint32_t row = capture_row(e, MTRACE_KIND_MMAP, at);
 	uintptr_t start = (uintptr_t)p, end = page_end(p, bytes);
 	counts_allocated(event_tallies(e), row, end - start);
-	regions_map(start, end, row, e->self->id, (uint32_t)e->self->tick, flags);
+	struct regions_event who = by(e);
+	if (!regions_map(start, end, row, flags, &who))
+		counts_freed(event_tallies(e), row, end - start); /* the map does not have it */
 	news_mapping(MTRACE_RING_map, row, start, end);
 	event_leave(e);
 }
@@ -377,7 +399,8 @@ void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done)
 {
 	struct event event = event_enter(), *e = &event;
 	uintptr_t start = (uintptr_t)p, end = done ? page_end(p, bytes) : start;
-	regions_end_move(token, start, end, 0, 0, 0);
+	struct regions_event who = by(e);
+	regions_end_move(token, start, end, 0, &who);
 	news_mapping(MTRACE_RING_unmap, 0, start, end);
 	event_leave(e);
 }
@@ -397,7 +420,9 @@ void tracker_remap_end(uint32_t token, const void *now, size_t bytes, const stru
 	uintptr_t start = (uintptr_t)now, end = now ? page_end(now, bytes) : start;
 	if (now)
 		counts_allocated(event_tallies(e), row, end - start);
-	regions_end_move(token, start, end, row, e->self->id, (uint32_t)e->self->tick);
+	struct regions_event who = by(e);
+	if (!regions_end_move(token, start, end, row, &who) && now)
+		counts_freed(event_tallies(e), row, end - start);
 	news_mapping(MTRACE_RING_remap, row, start, end);
 	event_leave(e);
 }
@@ -435,7 +460,8 @@ void tracker_thread_ended(void)
 	if (first)
 		news_thread(self, MTRACE_RING_thread_end);
 	if (first && row)
-		counts_freed(event_tallies(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed));
+		counts_freed_of_age(event_tallies(e), row, atomic_load_explicit(&t->stack_bytes, memory_order_relaxed),
+				    threads_side_of(t->start_tick), &self->aged_side);
 	counts_flush_live(self);
 	stream_close(&self->pen);
 	event_leave(e);

@@ -76,7 +76,7 @@ struct workspace *workspace_claim(void)
 	if (work->process != process) { /* new, or of the process that forked this one: its ids are another segment's */
 		if (work->process)
 			forget_ids(work);
-		counts_prepare(&work->tallies, index);
+		counts_prepare(&work->tallies, COUNTS_FOLD_OF_SLOTS + index);
 	}
 	work->process = process;
 	if (!work->deepest)

@@ -115,7 +115,7 @@ check:
 check-built:
 	$(run_suites) $(programs_of) $(units_of) $(LINT_SUITES)
 
-unit: $(UNIT_PROGRAMS) $(SAN_PROGRAMS)
+unit: all $(UNIT_PROGRAMS) $(SAN_PROGRAMS) $(BUILD)/tests/victims/victim_step
 	$(run_suites) $(units_of)
 
 programs: all $(VICTIMS) $(BENCH_PROGRAMS)

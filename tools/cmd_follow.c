@@ -1,10 +1,11 @@
 /*
- * cmd_follow: `mtrace follow`: the records of a process's ring, one line each as they come, and a leak report every
- * --every. It ends when the process does and says how, at SIGINT or SIGTERM, or after --for; of a dead process or a
+ * cmd_follow: `mtrace follow`: the records of a process's ring, one line each as they come, and every --every what
+ * `mtrace leaks` says: verdicts from the windows that it takes meanwhile, or, while these are too few, from the process's
+ * own history. It ends when the process does and says how, at SIGINT or SIGTERM, or after --for; of a dead process or a
  * recording it prints what the ring held.
  *
- * It only reads: five looks a second, each two short reads while there is nothing new; nothing is sent to the process,
- * and nothing waits for us.
+ * It only reads: five looks a second, each two short reads while there is nothing new, and REPORT_WINDOWS times a report
+ * the counts; nothing is sent to the process, and nothing waits for us.
  */
 #include "command.h"
 
@@ -16,11 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "emit/diff.h"
 #include "emit/emit.h"
 #include "emit/emit_text.h"
 #include "emit/events.h"
+#include "model/leaks.h"
+#include "model/past.h"
 #include "model/profile.h"
+#include "observe/observe.h"
 #include "read/read.h"
 #include "show.h"
 #include "symbols/symbols.h"
@@ -36,7 +39,7 @@ const struct command_option cmd_follow_options[] = {
 	{NULL, NULL, NULL},
 };
 
-enum { LOOK_NS = 200000000, EARLIER = 10, EXEC_LOOKS = 10 };
+enum { LOOK_NS = 200000000, EARLIER = 10, EXEC_LOOKS = 10, REPORT_WINDOWS = 16 };
 #define SECOND_NS 1000000000u
 #define NO_END UINT64_MAX
 
@@ -50,7 +53,9 @@ struct follow {
 	bool begun;                   /* the first look is over */
 	bool has_sample;
 	uint64_t sample_live;         /* of the last sample shown */
-	struct profile *reported;     /* at the last report */
+	struct observe windows;       /* taken since we came, or since it became this program */
+	bool has_windows;
+	uint64_t window_ns;           /* when the next one ends: an instant of the monotonic clock */
 };
 
 static volatile sig_atomic_t asked_to_end;
@@ -186,39 +191,96 @@ static void report_json(struct follow *f, const struct profile *p)
 	free(text);
 }
 
-static void put_growth(struct follow *f, const struct profile *now)
+static void set_limit(pid_t pid, struct leaks *leaks)
 {
-	struct emit_diff d = {.a = f->reported, .b = now, .target_a = "the report before", .target_b = f->target,
-			      .limit = f->emit.limit, .columns = f->emit.columns, .color = f->emit.color};
-	struct diff diff;
-	emit_diff_make(d.a, d.b, EMIT_BY_STACK, false, &diff);
-	d.diff = &diff;
-	emit_diff_text(&d, stdout);
-	diff_free(&diff);
+	char who[16];
+	snprintf(who, sizeof who, "%d", (int)pid);
+	leaks->limit_bytes = pid ? read_memory_limit(who) : 0;
+	leaks->limit_from = "memory.max of its cgroup";
+}
+
+/* By the windows that were taken, else by what it remembers. */
+static bool judge(struct follow *f, const struct profile *p, struct leaks *leaks)
+{
+	struct growth growth;
+	if (growth_windows(&f->windows.growth) >= VERDICT_WINDOWS) {
+		observe_judge(&f->windows, p, NULL, leaks);
+	} else {
+		bool judged = past_windows(&p->processes[0], NULL, &growth);
+		if (judged)
+			leaks_judge(&growth, NULL, &p->processes[0], NULL, leaks);
+		growth_free(&growth);
+		if (!judged)
+			return false;
+		leaks->from_history = true;
+	}
+	set_limit(f->windows.running.pid, leaks);
+	return true;
+}
+
+static void put_report(struct follow *f, const struct profile *p)
+{
+	if (f->json) {
+		report_json(f, p);
+		return;
+	}
+	putchar('\n');
+	emit_text(p, &f->emit, stdout);
+	putchar('\n');
 }
 
 static void report(struct follow *f)
 {
-	struct profile *p = show_open("follow", f->target, NULL);
-	if (!p)
+	struct read_error error;
+	struct leaks leaks = {.count = 0};
+	struct profile *p = observe_now(&f->windows, &error);
+	if (!p) {
+		warn("follow: %s", error.text);
 		return;
-	if (f->json) {
-		report_json(f, p);
-	} else {
-		putchar('\n');
-		emit_text(p, &f->emit, stdout);
-		if (f->reported)
-			put_growth(f, p);
-		putchar('\n');
 	}
-	profile_free(f->reported);
-	f->reported = p;
+	show_name(p, NULL);
+	f->emit.judged = judge(f, p, &leaks) ? &leaks : NULL;
+	f->emit.no_verdict = "too few windows yet, and too little history; a later report has them";
+	put_report(f, p);
+	f->emit.judged = NULL;
+	leaks_free(&leaks);
+	profile_free(p);
+}
+
+/* ---- windows ---- */
+
+/* Not of a process that has ended. */
+static void begin_windows(struct follow *f)
+{
+	struct read_error error;
+	if (!f->every_ns)
+		return;
+	f->has_windows = observe_begin(&f->windows, f->target, &error) == 0;
+	if (!f->has_windows)
+		return;
+	observe_take(&f->windows);
+	f->window_ns = now_ns() + f->every_ns / REPORT_WINDOWS;
+}
+
+static void end_windows(struct follow *f)
+{
+	if (f->has_windows)
+		observe_free(&f->windows);
+	f->has_windows = false;
+}
+
+static void take_window_if_due(struct follow *f)
+{
+	if (!f->has_windows || now_ns() < f->window_ns)
+		return;
+	observe_take(&f->windows);
+	f->window_ns = now_ns() + f->every_ns / REPORT_WINDOWS; /* from its end: a huge one is not read all the time */
 }
 
 static void report_if_due(struct follow *f)
 {
 	uint64_t now = now_ns();
-	if (!f->every_ns || now < f->report_ns)
+	if (!f->has_windows || now < f->report_ns)
 		return;
 	report(f);
 	f->report_ns = now_ns() + f->every_ns; /* from the end of this one: a huge process is not read all the time */
@@ -286,6 +348,7 @@ static void look_till_the_end(struct follow *f)
 		look(f);
 		if (!goes_on(f))
 			return;
+		take_window_if_due(f);
 		report_if_due(f);
 		fflush(stdout);
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
@@ -325,8 +388,8 @@ static bool take_next_image(struct follow *f)
 		if (found) {
 			close(f->news.fd);
 			f->news = f->told = (struct read_news){.fd = fd};
-			profile_free(f->reported); /* nothing of it is left to compare with */
-			f->reported = NULL;
+			end_windows(f); /* of another program */
+			begin_windows(f);
 			break;
 		}
 		if (fd >= 0)
@@ -369,10 +432,11 @@ static int follow_segment(struct follow *f)
 		say_who(f, &who->processes[0]);
 	profile_free(who);
 	f->report_ns = now_ns() + f->every_ns;
+	begin_windows(f);
 	do
 		look_till_the_end(f);
 	while (!f->news.alive && !asked_to_end && say_how_it_ended(f));
-	profile_free(f->reported);
+	end_windows(f);
 	if (f->news.alive || f->news.position)
 		return EXIT_DONE;
 	warn("follow: %s has no ring: it was written by an earlier libmtrace, or there was no room for one", f->target);

@@ -198,7 +198,7 @@ static bool observe(const struct command *self, struct request *r, struct observ
 {
 	struct read_error error;
 	windows_take(&r->windows, o);
-	s->profile = observe_end(o, &error);
+	s->profile = observe_now(o, &error);
 	if (!s->profile) {
 		warn("%s: %s", self->name, error.text);
 		return false;
@@ -219,14 +219,8 @@ static bool observe(const struct command *self, struct request *r, struct observ
 /* Series are stacks. */
 static void judge_stacks(const struct request *r, const struct growth *growth, pid_t pid, struct shown *s)
 {
-	uint32_t *same = calloc(growth->series_count + 1, sizeof *same);
-	if (!same)
-		die(EXIT_TROUBLE, "out of memory");
-	for (uint32_t i = 0; i < growth->series_count; i++)
-		same[i] = i;
-	leaks_judge(growth, same, &s->profile->processes[0], labeller_of(r), &s->leaks);
+	leaks_judge(growth, NULL, &s->profile->processes[0], labeller_of(r), &s->leaks);
 	set_limit(r, pid, &s->leaks);
-	free(same);
 }
 
 /* 0: it does not run. A recording of a running one is no process. */

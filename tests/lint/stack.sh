@@ -4,7 +4,8 @@
 # the kernel's own frame takes 2 to 3), and on threads of 16 KiB.
 #
 # ENTRY BYTES WITHOUT…: the bound of an entry, leaving out what is behind the functions named. Calls through pointers
-# are not followed: the real functions, and visitors of directories, which only start-up and a fork's first event have.
+# are not followed: the real functions, and visitors of directories, which only start-up and a fork's first event have; but
+# for what the map of ranges tells the tracker.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 BUILD=${BUILD:-build}
@@ -17,7 +18,7 @@ realloc           7700 $cold capture_deep
 posix_memalign    7700 $cold capture_deep
 free              1200 $cold capture_deep
 mmap              7700 $cold capture_deep
-munmap            1200 $cold capture_deep
+munmap            1800 $cold capture_deep
 mremap            7700 $cold capture_deep
 _Znwm             7700 $cold capture_deep
 _ZdlPv            1200 $cold capture_deep
@@ -39,6 +40,10 @@ for file in pathlib.Path(sys.argv[1]).rglob("*.ci"):
             own[m[1]] = max(int(m[2]), own.get(m[1], 0)) if m[3] != "dynamic" else sys.exit(f"{m[1]}: a frame without bound")
         elif m := re.match(r'edge: \{ sourcename: "(?:[^":]*:)?([^":]+)" targetname: "(?:[^":]*:)?([^":]+)"', line):
             calls.setdefault(m[1], set()).add(m[2])
+
+for name in ("tell_gone", "let_go", "insert_at", "clear", "apply", "apply_committed"): # as far as they are not in line
+    if "__indirect_call" in calls.get(name, ()):
+        calls[name].add("count_range_gone")
 
 def plain(name):
     return re.sub(r"\.(isra|constprop|part|cold)(\.\d+)?", "", name)

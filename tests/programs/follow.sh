@@ -107,6 +107,23 @@ for how in random zero; do
 	verdict "a ring of $how bytes changes no report" "$work/said"
 done
 
+# counted RING: what a report says of a program that does the same each time, and fills a small ring
+counted() {
+	clear_segments
+	preload "ring=$1" -- "$victims/victim_growth" leak 5 < <(head -c 500 /dev/zero | tr '\0' w) >"$work/out"
+	json "$(find "$segments" -name 'mtrace.*')" "$work/report.json" >>"$work/said" || return
+	query "$work/report.json" '.processes[0] | .ring.overwritten, ([.stacks[] | [.id, .kind, .alloc_blocks, .alloc_bytes, .live_blocks,
+		.live_bytes]] | sort), [.marks[].name], .totals'
+}
+: >"$work/said"
+counted 1m >"$work/wide"
+counted 16k >"$work/narrow"
+[ "$(head -1 "$work/narrow")" -gt 200 ] || echo "overwritten: $(head -1 "$work/narrow")" >>"$work/said"
+[ "$(head -1 "$work/wide")" = 0 ] && [ "$(wc -l <"$work/wide")" -gt 100 ] || echo "the report has $(wc -l <"$work/wide") lines" >>"$work/said"
+sed -i 1d "$work/wide" "$work/narrow"
+diff "$work/wide" "$work/narrow" | head -5 >>"$work/said"
+verdict "a full ring costs records, which are counted, and changes no report" "$work/said"
+
 # ---- recordings ----
 rm -f "$work/truth"
 traced "$work/rec.mtr" "$victims/victim_news" "$work/truth" brief 2 >"$work/out" 2>"$work/err"
@@ -199,6 +216,51 @@ verdict "a bare target on a terminal: report, then news" "$work/said"
 bounded 30 "$mtrace" "$(segment_of "$pid")" >"$work/plain" 2>"$work/said"
 grep -q "^following" "$work/plain" && echo "it follows, without a terminal" >>"$work/said"
 verdict "and only there" "$work/said"
+
+# ---- leak reports: what `mtrace leaks` says, from windows taken meanwhile ----
+# growing KIND FOLLOW-OPTIONS…: victim_growth, a window each 20 ms or so, until follow ends
+growing() {
+	local kind=$1
+	shift
+	clear_segments
+	mkfifo "$work/go"
+	preload -- "$victims/victim_growth" "$kind" 7 <"$work/go" >"$work/answers" &
+	pid=$!
+	background+=($pid)
+	exec 9>"$work/go"
+	echo -n w >&9
+	within 20 has_segment "$pid"
+	follow 60 "$mtrace" follow "$@" "$pid" 9>&-
+	while kill -0 $follower 2>/dev/null; do
+		echo -n w >&9
+		sleep 0.02
+	done
+	await
+	exec 9>&-
+	rm -f "$work/go"
+	wait "$pid"
+}
+growing leak --json --every 4s --for 9s
+{
+	[ $followed = 0 ] || echo "status $followed: $(head -c 200 "$work/talk")"
+	jq -cs '[.[] | select(.kind == "report") | .report]' "$work/lines" >"$work/reports"
+	[ "$(jq length "$work/reports")" = 2 ] || echo "reports: $(jq length "$work/reports")"
+	jq '.[-1]' "$work/reports" >"$work/last"
+	"$tests/programs/schema.py" --live --processes 1 --end running "$work/last"
+	[ "$(query "$work/last" '[.processes[0].stacks[] | select([.frames[].function] | index("hold") and (any(. == "traffic") | not)) |
+		.verdict] | join(" ")')" = leak ] || jq -c '.processes[0].stacks[] | [.verdict, .judged.why, .judged.windows]' "$work/last"
+	[ "$(query "$work/last" '.processes[0].growth | .rss_bytes_begin > 0 and .rss_bytes_end > 0 and (.from_history | not) and .windows >= 16')" = true ] ||
+		jq -c '.processes[0].growth' "$work/last"
+} >"$work/said" 2>&1
+verdict "reports are judged, by windows of its own" "$work/said"
+growing leak --every 4s --for 9s
+{
+	[ $followed = 0 ] || echo "status $followed: $(head -c 200 "$work/talk")"
+	for line in '^  RSS  *[+-]' '^  observed .* in [0-9]* windows$' '^  1  LEAK  *+' 'hold  *victim_growth.c:'; do
+		grep -q -- "$line" "$work/lines" || echo "no line: $line"
+	done
+} >"$work/said"
+verdict "and in words" "$work/said"
 
 # ---- slow, and idle ----
 start flood 4

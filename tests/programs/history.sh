@@ -1,6 +1,7 @@
 #!/bin/bash
-# history: at each mark, every stack's counts are what the victim says, to the byte: read from the running process, after
-# its end, after SIGKILL, from a recording; marks that mtrace puts in from outside; diffs between marks.
+# history: at each mark, every stack's counts are what the victim says, to the byte, of blocks and of mappings: read from
+# the running process, after its end, after SIGKILL, from a recording; marks that mtrace puts in from outside; diffs
+# between marks.
 . "$(dirname "$0")/../lib/suite.sh"
 # expect NAME WANTED GOT
 expect() { [ "$2" = "$3" ] && pass "$1" || fail "$1" "wanted '$2', got '$3'"; }
@@ -73,13 +74,23 @@ grep -q "that mark has no counts" "$work/err"
 expect "a mark that was thinned says so" 0 $?
 clear_segments
 
+# ---- mappings: what went from the map, whoever brought it up to date ----
+preload epoch=63 -- "$victim" "$truth" exit 4 12 200 mmap || fail "the victim that maps" "status $?"
+segment=$(find "$segments" -name 'mtrace.*' | head -1)
+at_marks "mappings, 4 threads, 12 marks" "$segment" 12
+"$mtrace" snap "$segment" -f -o "$work/marks.mtr" 2>"$work/err"
+at_marks "mappings, from a recording" "$work/marks.mtr" 12
+clear_segments
+
 # ---- killed at random instants: every mark is as it was ----
 kills=${KILLS:-6}
 RANDOM=${SEED:-$$}
 echo "seed $RANDOM" >"$work/seed"
 for n in $(seq "$kills"); do
 	rm -f "$truth"*
-	preload epoch=63 -- "$victim" "$truth" load 8 6 1500 >"$work/out" 2>&1 &
+	what=(8 6 1500)
+	[ $((n % 2)) = 0 ] && what=(3 6 100 mmap)
+	preload epoch=63 -- "$victim" "$truth" load "${what[@]}" >"$work/out" 2>&1 &
 	pid=$!
 	background+=($pid)
 	wait_file "$truth.r6"
@@ -87,7 +98,7 @@ for n in $(seq "$kills"); do
 	kill -KILL $pid
 	wait $pid 2>/dev/null
 	segment=$(segment_of $pid)
-	at_marks "killed under load ($n)" "$segment" 6
+	at_marks "killed under load ($n, ${what[3]:-malloc})" "$segment" 6
 	json "$segment" "$work/report.json" >"$work/said" &&
 		"$tests/programs/truth.py" "$truth" "$work/report.json" --end killed >"$work/said"
 	verdict "killed under load ($n): totals" "$work/said"

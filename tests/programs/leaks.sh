@@ -1,9 +1,10 @@
 #!/bin/bash
-# leaks: programs that hold memory in nine ways, judged by `mtrace leaks` while they run, LEAKS_TIMES times each (2; 20 in
-# `make soak`), every time right. Then the other ways to windows (marks, time, recordings), what ends them, and what is
-# said when there are none.
+# leaks: programs that hold memory in fourteen ways, of malloc, mmap and threads, judged by `mtrace leaks` while they run,
+# LEAKS_TIMES times each (2; 20 in `make soak`), every time right. Then the same when nobody looks, from the history alone:
+# running, killed, recorded (HISTORY_TIMES; 20 in soak). Then the other ways to windows (marks, time, recordings), what ends
+# them, and what is said when there are none.
 . "$(dirname "$0")/../lib/suite.sh"
-times=${LEAKS_TIMES:-2}
+times=${LEAKS_TIMES:-2} history_times=${HISTORY_TIMES:-1}
 # look OPTIONS OF leaks.py… -- KIND SEED OPTIONS OF mtrace…
 look() {
 	local options=()
@@ -17,13 +18,17 @@ look() {
 	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments" bounded 120 "$tests/programs/leaks.py" "${options[@]}" "$mtrace" \
 		"$victims/victim_growth" "$kind" "$seed" -- "$@" >"$work/out" 2>"$work/err"
 }
-# The verdicts of the stacks of the kind, or of the blocks that come and go beside it (traffic).
+# The verdicts of the stacks of the kind, or of the blocks that come and go beside it (traffic). What pthread_create itself
+# allocates for a thread is no thread.
 verdicts_of() {
-	jq -r --argjson traffic "$([ "$1" = traffic ] && echo true || echo false)" '[.processes[0].stacks[] |
-		select([.frames[].function] | index("hold") and (any(. == "traffic") == $traffic)) | .verdict] | unique | join(" ")' "$work/out"
+	local block=malloc
+	case ${2:-$1} in map*) block=mmap ;; threads | workers) block=thread ;; esac
+	jq -r --argjson traffic "$([ "$1" = traffic ] && echo true || echo false)" --arg block $block '[.processes[0].stacks[] |
+		select(.kind == $block and ([.frames[].function] | index("hold") and (any(. == "traffic") == $traffic))) | .verdict] |
+		unique | join(" ")' "$work/out"
 }
 
-# ---- nine kinds ----
+# ---- fourteen kinds ----
 # right KIND WANTED: among its stacks one has that verdict; none is called a leak that is not one, nor is the traffic
 right() {
 	local kind=$1 wanted=$2 seed got
@@ -32,9 +37,10 @@ right() {
 		look "${@:3}" -- "$kind" "$seed" --json || echo "seed $seed: status $?: $(tail -1 "$work/err")" >>"$work/said"
 		"$tests/programs/schema.py" --live --processes 1 --end running "$work/out" | sed "s/^/seed $seed: /" >>"$work/said"
 		got=$(verdicts_of "$kind")
-		[[ " $got " =~ \ ($wanted)\  ]] || echo "seed $seed: $got" >>"$work/said"
+		[[ " $got " =~ \ ($wanted)\  ]] || echo "seed $seed: $got, $(query "$work/out" '[.processes[0].stacks[].judged | .why] |
+			unique | join(" ")')" >>"$work/said"
 		[ "$wanted" = leak ] || [[ ! " $got " =~ " leak " ]] || echo "seed $seed: a false alarm" >>"$work/said"
-		[[ ! " $(verdicts_of traffic) " =~ " leak " ]] || echo "seed $seed: the traffic is called a leak" >>"$work/said"
+		[[ ! " $(verdicts_of traffic $kind) " =~ " leak " ]] || echo "seed $seed: the traffic is called a leak" >>"$work/said"
 	done
 	verdict "$kind is $wanted, $times of $times" "$work/said"
 }
@@ -47,41 +53,59 @@ right pool 'startup|cache|unknown'
 right lazy gc-lag
 right init startup
 right spike spike
+right maps leak
+right map_steps leak
+right map_lru cache --pause 0.02
+right threads leak
+right workers 'cache|startup|unknown' --pause 0.02
 
 # ---- nobody looked: from the history alone, running, killed, recorded ----
 # Windows of 20 ms, history of 63 ms, so 95 units. All kinds at once: they sleep.
 remember() {
 	mkdir -p "$work/past.$1"
 	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=63" bounded 120 "$tests/programs/leaks.py" --on history --windows 300 \
-		--pause 0.02 --directory "$work/past.$1" "$mtrace" "$victims/victim_growth" "$1" 3 -- --json 2>"$work/past.$1/err"
+		--pause 0.02 --directory "$work/past.$1" "$mtrace" "$victims/victim_growth" "$1" "$2" -- --json 2>"$work/past.$1/err"
 	echo $? >"$work/past.$1/status"
 }
-# remembered KIND: all three say leak of a leak, and never of anything else
+# remembered KIND: all three say leak of a leak, and never of anything else; a cache at its bound is one when that was there
+# from the beginning: one that filled in the middle of long windows may as well be start-up
 remembered() {
-	local out got leaks
+	local of got
 	[ "$(cat "$work/past.$1/status")" = 0 ] || tail -1 "$work/past.$1/err"
 	for of in live:running killed:killed recording:killed; do
-		cp "$work/past.$1/${of%:*}.json" "$work/out"
+		cp "$work/past.$1/${of%:*}.json" "$work/out" || continue
 		"$tests/programs/schema.py" --live --processes 1 --end "${of#*:}" "$work/out"
 		[ "$(query "$work/out" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "${of%:*}: no history"
 		got=$(verdicts_of "$1")
 		case $1 in
-		leak | slow | steps) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
+		leak | slow | steps | maps | map_steps | threads) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
+		lru | map_lru | workers) [ "$got" = cache ] || echo "${of%:*}: $got" ;;
 		*) [[ ! " $got " =~ " leak " ]] || echo "${of%:*}: a false alarm" ;;
 		esac
-		[[ ! " $(verdicts_of traffic) " =~ " leak " ]] || echo "${of%:*}: the traffic is called a leak"
+		[[ ! " $(verdicts_of traffic $1) " =~ " leak " ]] || echo "${of%:*}: the traffic is called a leak"
 	done
 }
-clear_segments
-looking=() kinds="leak slow steps cache lru pool lazy init spike"
-for kind in $kinds; do
-	in_background remember $kind
-	looking+=($!)
+# remember_all SEED: the kinds at the same time, with the seed
+remember_all() {
+	local kind looking=()
+	clear_segments
+	rm -rf "$work"/past.*
+	for kind in $kinds; do
+		in_background remember $kind "$1"
+		looking+=($!)
+	done
+	wait "${looking[@]}"
+	for kind in $kinds; do
+		remembered $kind 2>&1 | sed "s/^/seed $1: /" >>"$work/said.$kind"
+	done
+}
+kinds="leak slow steps cache lru pool lazy init spike maps map_steps map_lru threads workers"
+for kind in $kinds; do : >"$work/said.$kind"; done
+for seed in $(seq 3 $((2 + history_times))); do
+	remember_all "$seed"
 done
-wait "${looking[@]}"
 for kind in $kinds; do
-	remembered $kind >"$work/said" 2>&1
-	verdict "$kind, never watched: running, killed, recorded" "$work/said"
+	verdict "$kind, never watched: running, killed, recorded, $history_times of $history_times" "$work/said.$kind"
 done
 "$mtrace" leaks "$work/past.leak/recording.mtr" >"$work/out" 2>"$work/err"
 expect "says of which windows" "0 1 0" \
@@ -119,12 +143,12 @@ for words in '^  RSS  *[+-].* (.*%) in the 1 stack below,\|^  RSS  *[+-].* in th
 	'^  limit  *4.00 GiB (--limit): reached in .*, at the leaks. rate of' \
 	'^  observed .* in 160 windows, each a step of its work' '^  sight  *a steady leak of .* per hour or more' \
 	'^  verdicts  1 leak' '^  1  LEAK  *+.* per window (.* to .*), +.* per hour' '^     why  *rises all along' \
-	'never freed: \([0-9 ]*\) of \1$' '^     live  *.* in .* malloc blocks, oldest ' 'hold  *victim_growth.c:.*<- your code' \
+	'never freed: \([0-9 ]*\) of \1$' '^     live  *.* in .* malloc blocks, oldest ' 'take_heap  *victim_growth.c:.*<- your code' \
 	'^next  mtrace baseline [0-9]* '; do
 	grep -q -- "$words" "$work/out" && pass "says: $words" || fail "says: $words" "$(sed -n '10,24p' "$work/out" | head -c 900)"
 done
 look -- leak 1 --by site --verdict leak
-expect "by site" "0 1" "$? $(grep -c '^     where    hold  victim_growth$' "$work/out")"
+expect "by site" "0 1" "$? $(grep -c '^     where    take_heap  victim_growth$' "$work/out")"
 look -- init 1
 expect "what grew once is listed" 1 "$(grep -c '^  1  STARTUP  +[1-9]' "$work/out")"
 look -- cache 1 --verdict leak

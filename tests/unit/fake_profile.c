@@ -112,7 +112,7 @@ static void fill_stacks(struct profile *p, struct profile_process *process, uint
 							? like->frames[like->frame_count - 1 - k]
 							: below(state, process->frame_count);
 		*s = (struct profile_stack){next(state), (enum mtrace_kind)below(state, MTRACE_KIND_COUNT), counts(state),
-					    frames, depth, below(state, MTRACE_MARKER_COUNT), UINT32_MAX};
+					    frames, depth, below(state, MTRACE_MARKER_COUNT), UINT32_MAX, next(state)};
 	}
 }
 

@@ -54,8 +54,9 @@ static void sum_up(const struct view *v, struct sums *s)
 		uint32_t row = (uint32_t)(v->first + i);
 		const struct mtrace_fold *f = fold_of(v, row, 0);
 		const struct mtrace_row *r = &v->rows[row];
-		s->of[i] = f ? (struct counts_change){f->alloc_blocks, f->alloc_bytes, f->freed_blocks, f->freed_bytes}
-			     : (struct counts_change){r->alloc_blocks, r->alloc_bytes, r->freed_blocks, r->freed_bytes};
+		s->of[i] = f ? (struct counts_change){f->alloc_blocks, f->alloc_bytes, f->freed_blocks, f->freed_bytes, f->aged_blocks}
+			     : (struct counts_change){r->alloc_blocks, r->alloc_bytes, r->freed_blocks, r->freed_bytes,
+						      r->aged_blocks};
 	}
 	for (uint32_t i = 1; i < v->tally_count; i++) {
 		const struct mtrace_tally *t = &v->tallies[i];
@@ -68,6 +69,7 @@ static void sum_up(const struct view *v, struct sums *s)
 		c->alloc_bytes += t->alloc_bytes;
 		c->freed_blocks += t->freed_blocks;
 		c->freed_bytes += t->freed_bytes;
+		c->aged_blocks += t->aged_blocks;
 	}
 }
 
@@ -104,8 +106,10 @@ static void one_event(struct counts_tallies *t, uint64_t *state, struct counts_c
 		counts_allocated(t, row, bytes);
 		truth[row - rows_first].alloc_blocks++;
 	} else {
-		counts_freed(t, row, bytes);
+		uint32_t side = (uint32_t)(*state >> 40), limit = 1u << 22;
+		counts_freed_of_age(t, row, bytes, side, &limit);
 		truth[row - rows_first].freed_blocks++;
+		truth[row - rows_first].aged_blocks += side < limit;
 	}
 }
 
@@ -117,6 +121,7 @@ static void expect_sums(const struct counts_change *truth)
 	for (uint32_t i = 0; i < ROWS; i++) {
 		ck_assert_uint_eq(s.of[i].alloc_blocks, truth[i].alloc_blocks);
 		ck_assert_uint_eq(s.of[i].freed_blocks, truth[i].freed_blocks);
+		ck_assert_uint_eq(s.of[i].aged_blocks, truth[i].aged_blocks);
 		ck_assert_uint_eq(s.of[i].alloc_bytes, truth[i].alloc_blocks * size_of_row(rows_first + i));
 		ck_assert_uint_eq(s.of[i].freed_bytes, truth[i].freed_blocks * size_of_row(rows_first + i));
 	}
@@ -251,6 +256,7 @@ START_TEST(threads_share_rows_and_lose_nothing)
 		for (uint32_t row = 0; row < ROWS; row++) {
 			truth[row].alloc_blocks += lanes[i].truth[row].alloc_blocks;
 			truth[row].freed_blocks += lanes[i].truth[row].freed_blocks;
+			truth[row].aged_blocks += lanes[i].truth[row].aged_blocks;
 		}
 	}
 	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_drop_counts), 0);

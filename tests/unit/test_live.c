@@ -31,7 +31,7 @@ static enum live_result put_in(enum mtrace_family family, uintptr_t address, con
 static bool take_out(enum mtrace_family family, uintptr_t address, struct live_block *old, struct live_near *near)
 {
 	old->side = NOT_TOLD;
-	if (near && live_drop(live_find(family, address, near), address, &old->row, &old->size))
+	if (near && live_drop(live_find(family, address, near), address, old))
 		return true;
 	return live_remove(family, address, old);
 }

@@ -261,6 +261,97 @@ START_TEST(equal_stacks_add_up)
 }
 END_TEST
 
+/* ---- mapped ranges ---- */
+
+static void set_op(uint32_t sequence, uint32_t epoch)
+{
+	((struct mtrace_range_op *)fake_element(f, MTRACE_REGION_RANGE_LOG, sequence))->epoch = epoch;
+}
+
+/* Bytes freed of the row of mappings at each boundary. */
+static void expect_gone(bool alive, const uint64_t wanted[4])
+{
+	struct profile *p = fake_segment_read(f, alive);
+	uint32_t stack = stack_of(&p->processes[0], MTRACE_KIND_MMAP);
+	for (uint32_t b = 0; b < 4; b++) {
+		struct profile_counts c;
+		bool known = history_at(&p->processes[0], stack, b, &c);
+		ck_assert_msg(known == (wanted[b] != UINT64_MAX), "boundary %u: known %d", b, known);
+		ck_assert_msg(!known || c.freed_bytes == wanted[b], "boundary %u: %llu", b, (unsigned long long)c.freed_bytes);
+		ck_assert(!known || c.freed_blocks == (wanted[b] >= 0xc0000)); /* by the last operation */
+	}
+	profile_free(p);
+}
+
+/* Two operations are in the rows, one was half way at the death, one nobody had come to: they are told by the log. */
+START_TEST(what_the_rows_were_not_told_went_all_the_same)
+{
+	uint32_t maps = fake_stack(f, MTRACE_KIND_MMAP, 1, (const uint64_t[]){0x50, 0});
+	fake_header(f)->features_optional = MTRACE_FEATURE_RANGES_FREED;
+	fake_count(f, maps, 1, 1 << 20, 0, 0x10000);
+	set_word(maps, 0, 1);
+	fake_range(f, 0x100000, 0x200000, maps);
+	struct mtrace_range_table *table = fake_element(f, MTRACE_REGION_RANGES, 0);
+	fake_range_op(f, MTRACE_RANGE_UNMAP, 0x1f0000, 0x200000, 0, 0); /* told, and not yet in the copy */
+	fake_range_op(f, MTRACE_RANGE_UNMAP, 0x100000, 0x140000, 0, 0);
+	fake_range_op(f, MTRACE_RANGE_UNMAP, 0x140000, 0x200000, 0, 0);
+	set_op(0, 1);
+	set_op(1, 4);
+	set_op(2, 10);
+	table->told = 1;
+	expect_gone(false, (const uint64_t[]){0x10000, 0x50000, 0x50000, 0x100000});
+	expect_gone(true, (const uint64_t[]){0x10000, 0x10000, 0x10000, 0x10000}); /* it will be told in a moment */
+	table->told = 2;
+	expect_gone(false, (const uint64_t[]){0x10000, 0x10000, 0x10000, 0xc0000});
+	fake_header(f)->features_optional = 0;
+	expect_gone(false, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX});
+}
+END_TEST
+
+/* ---- format 1 ---- */
+
+static void make_narrow(enum mtrace_region_id id)
+{
+	struct mtrace_region *r = &fake_header(f)->regions[id];
+	unsigned char *at = fake_element(f, id, 0);
+	for (uint64_t i = 0; i < r->used || i < 16; i++)
+		memmove(at + i * MTRACE_ROW_BYTES_1, at + i * r->element_bytes, MTRACE_ROW_BYTES_1);
+	r->element_bytes = MTRACE_ROW_BYTES_1;
+}
+
+START_TEST(rows_of_format_1_are_read)
+{
+	make_narrow(MTRACE_REGION_ROWS);
+	make_narrow(MTRACE_REGION_TALLIES);
+	fake_header(f)->version = fake_header(f)->min_version = 1;
+	for (int alive = 0; alive < 2; alive++) {
+		struct profile *p = fake_segment_read(f, alive);
+		expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){0, 4 + 3, 6 + 3, 100 + 3 + 2}, "format 1", 0);
+		ck_assert(!p->processes[0].has_aged);
+		ck_assert_uint_eq(p->processes[0].stacks[0].aged_blocks, 0);
+		ck_assert_uint_eq(p->processes[0].skipped, 0);
+		profile_free(p);
+	}
+	fake_header(f)->regions[MTRACE_REGION_ROWS].element_bytes = 24; /* of no format */
+	struct profile *p = fake_segment_read(f, false);
+	ck_assert_uint_eq(p->processes[0].stack_count, 0);
+	profile_free(p);
+}
+END_TEST
+
+START_TEST(old_blocks_that_went_add_up)
+{
+	struct mtrace_row *r = fake_element(f, MTRACE_REGION_ROWS, row);
+	r->aged_blocks = 5;
+	((struct mtrace_tally *)fake_element(f, MTRACE_REGION_TALLIES, LATE))->aged_blocks = 2;
+	((struct mtrace_tally *)fake_element(f, MTRACE_REGION_TALLIES, PARKED))->aged_blocks = 1;
+	struct profile *p = fake_segment_read(f, false);
+	ck_assert(p->processes[0].has_aged);
+	ck_assert_uint_eq(p->processes[0].stacks[0].aged_blocks, 8);
+	profile_free(p);
+}
+END_TEST
+
 /* ---- the model ---- */
 
 START_TEST(back_to_a_mark)
@@ -315,6 +406,9 @@ int main(void)
 	tcase_add_test(reads, damaged_histories_are_left_out);
 	tcase_add_test(reads, older_segments_have_none);
 	tcase_add_test(reads, equal_stacks_add_up);
+	tcase_add_test(reads, what_the_rows_were_not_told_went_all_the_same);
+	tcase_add_test(reads, rows_of_format_1_are_read);
+	tcase_add_test(reads, old_blocks_that_went_add_up);
 	tcase_add_test(model, back_to_a_mark);
 	tcase_add_test(model, windows_of_a_stack);
 	suite_add_tcase(s, reads);

@@ -248,7 +248,7 @@ START_TEST(test_size)
 		for (uint32_t k = 0; k < depth; k++) /* outer frames vary less than inner ones */
 			frames[depth - 1 - k] = (uint32_t)(k * 200 + (r >> 20) % (k / 2 + 1));
 		process->stacks[i] = (struct profile_stack){r, MTRACE_KIND_MALLOC, {r >> 50, r >> 44, 5, 5, r >> 55, r >> 45},
-							    frames, depth, 0, 0};
+							    frames, depth, 0, 0, 0};
 	}
 	write_ok(p);
 	ck_assert_int_eq(stat(path, &st), 0);

@@ -86,8 +86,9 @@ static void share(const struct page *page, uint32_t listed, int64_t change)
 	emit_bytes(now, l->rss_end);
 	if (!l->rss_begin) {
 		text_label(page, "RSS");
-		fprintf(page->out, "%s%sits growth is not known; %s in the %u %s below\n", l->rss_end ? now : "",
-		        l->rss_end ? " now, " : "", signed_bytes(text, change), listed, things(page, listed));
+		fprintf(page->out, "%s%s%s in the %u %s below\n", l->rss_end ? now : "",
+		        l->rss_end ? " now, what it was then is not known (--for measures it); " : "its growth is not known; ",
+		        signed_bytes(text, change), listed, things(page, listed));
 		return;
 	}
 	if (is_elsewhere(l, grew, change)) {

@@ -131,6 +131,7 @@ static void drop_rest(struct profile_process *process)
 	process->ledger_count = 0;
 	process->rss_bytes = 0;
 	process->change_count = 0;
+	process->has_aged = false;
 }
 
 uint32_t history_go_back(struct profile *p, struct profile_process *process, uint32_t boundary)

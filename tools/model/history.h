@@ -1,7 +1,7 @@
 /*
  * history: what stacks had counted at boundaries (profile.h), added up: for verdicts, which want windows, and for diffs,
  * which want a profile as of a mark. Pure. Known are boundaries from a stack's history_from on; what is not known is
- * never guessed. Mapped ranges have no history: their rows do not know what went.
+ * never guessed.
  */
 #ifndef MTRACE_HISTORY_H
 #define MTRACE_HISTORY_H
@@ -31,7 +31,8 @@ size_t history_windows(const struct profile_process *process, uint32_t stack, co
                        struct verdict_window *windows);
 
 /* Makes the process what it was at the boundary: counts, totals, peak, time. What is not known of that instant goes: by
-   whom it was allocated, ages, the ledger, mapped ranges. Returns how many stacks besides were left out, not being known. */
+   whom it was allocated, ages, the ledger. Returns how many stacks besides were left out, not being known: not counting mapped
+   ranges of a shim of before, which never knew what went. */
 uint32_t history_go_back(struct profile *p, struct profile_process *process, uint32_t boundary);
 
 #endif

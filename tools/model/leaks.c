@@ -288,8 +288,10 @@ void leaks_judge(const struct growth *growth, const uint32_t *stack_of, const st
 	else
 		one_row_each(process, l);
 	uint32_t *row_of = table(growth->series_count, sizeof *row_of);
-	for (size_t i = 0; i < growth->series_count; i++)
-		row_of[i] = stack_of[i] < process->stack_count ? l->row_of_stack[stack_of[i]] : GROWTH_NO_GROUP;
+	for (size_t i = 0; i < growth->series_count; i++) {
+		size_t stack = stack_of ? stack_of[i] : i;
+		row_of[i] = stack < process->stack_count ? l->row_of_stack[stack] : GROWTH_NO_GROUP;
+	}
 	growth_group(growth, row_of, l->count, &grouped);
 	free(row_of);
 	judge_rows(&grouped, process, l);

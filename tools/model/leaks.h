@@ -47,8 +47,8 @@ struct leaks {
 /* What a stack is counted under; NULL as labeller: every stack for itself. */
 typedef void leaks_labeller(const struct profile_process *process, const struct profile_stack *stack, char *out, size_t size);
 
-/* stack_of[number of a series]: index in process->stacks, or GROWTH_NO_GROUP. `process` is as it was at the last instant.
-   Dies without memory. Rows point into the profile. */
+/* stack_of[number of a series]: index in process->stacks, or GROWTH_NO_GROUP; NULL: the number is. `process` is as it was at
+   the last instant. Dies without memory. Rows point into the profile. */
 void leaks_judge(const struct growth *growth, const uint32_t *stack_of, const struct profile_process *process,
                  leaks_labeller *label, struct leaks *into);
 void leaks_free(struct leaks *leaks);

@@ -26,8 +26,7 @@ static size_t boundaries_of(const struct profile_process *process, const char *o
 
 static bool is_known(const struct profile_process *process, uint32_t stack, uint32_t first_boundary)
 {
-	const struct profile_stack *s = &process->stacks[stack];
-	return s->kind != MTRACE_KIND_MMAP && s->kind != MTRACE_KIND_THREAD && s->history_from <= first_boundary;
+	return process->stacks[stack].history_from <= first_boundary;
 }
 
 static void put(struct growth *growth, uint32_t stack, const struct profile_counts *c)
@@ -67,6 +66,20 @@ static void put_now(const struct profile_process *process, uint32_t first, struc
 			put(growth, i, &process->stacks[i].counts);
 }
 
+/* How many of the freed blocks were old is a total since the start: their share stands for these windows, too. */
+static void put_aged(const struct profile_process *process, uint32_t first, struct growth *growth)
+{
+	for (uint32_t i = 0; i < process->stack_count; i++) {
+		const struct profile_stack *s = &process->stacks[i];
+		uint64_t before = growth_first(growth, i).freed_blocks, freed = growth_last(growth, i).freed_blocks;
+		if (!is_known(process, i, first) || freed <= before || !s->counts.freed_blocks)
+			continue;
+		double share = (double)s->aged_blocks / (double)s->counts.freed_blocks;
+		growth_put_aged(growth, i, (uint64_t)((double)(freed - before) * (share < 1 ? share : 1)));
+	}
+	growth->has_aged = true;
+}
+
 /* The last one just before now would make a window of next to nothing: now stands for it. */
 static bool is_just_now(const struct profile_process *process, uint32_t boundary)
 {
@@ -85,7 +98,10 @@ bool past_windows(const struct profile_process *process, const char *on_mark, st
 		count--;
 	for (size_t i = 0; i < count; i++)
 		put_boundary(process, boundaries[i], boundaries[0], on_mark, growth);
-	if (!on_mark && count)
+	if (!on_mark && count) {
 		put_now(process, boundaries[0], growth);
+		if (process->has_aged)
+			put_aged(process, boundaries[0], growth);
+	}
 	return growth_windows(growth) >= VERDICT_WINDOWS;
 }

@@ -11,8 +11,8 @@
 #include "model/profile.h"
 
 /* Fills `growth`, to be freed; series are indices in process->stacks. `on_mark`: windows end at the marks of that name; NULL:
-   at the boundaries of time, the last one now. Stacks of which the first window is not known are not put, nor are mappings,
-   which have no history. false: fewer windows than verdicts take. */
+   at the boundaries of time, the last one now. Stacks of which the first window is not known are not put. false: fewer
+   windows than verdicts take. */
 bool past_windows(const struct profile_process *process, const char *on_mark, struct growth *growth);
 
 #endif

@@ -199,6 +199,7 @@ static uint32_t merge_equal(struct profile_process *process, struct position *or
 		if (kept > 0 && order[kept - 1].stack->id == stack->id) {
 			struct profile_stack *first = &process->stacks[order[kept - 1].old];
 			profile_counts_add(&first->counts, &stack->counts);
+			first->aged_blocks = profile_sum(first->aged_blocks, stack->aged_blocks);
 			if (first->history_from < stack->history_from)
 				first->history_from = stack->history_from;
 			merged_into[order[i].old] = order[kept - 1].old;

@@ -53,6 +53,7 @@ struct profile_stack {
 	uint32_t frame_count;
 	uint32_t marker; /* enum mtrace_marker: 0 the stack is whole */
 	uint32_t history_from; /* index in boundaries: what it had counted is known from there on; UINT32_MAX never */
+	uint64_t aged_blocks; /* of counts.freed_blocks: born before the window of time in which they went; process->has_aged */
 };
 
 /* Live blocks of one stack by one thread, born in one power-of-two age class: what --by thread and ages need. */
@@ -186,6 +187,7 @@ struct profile_process {
 	struct profile_mark *marks;
 	uint32_t mark_count;
 	uint64_t window_ns; /* the shortest window of history, 0: there is none */
+	bool has_aged;      /* stacks know how many of their freed blocks were old */
 	struct profile_boundary *boundaries;
 	uint32_t boundary_count;
 	struct profile_change *changes;

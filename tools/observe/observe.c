@@ -114,9 +114,9 @@ bool observe_is_alive(const struct observe *o)
 	return read_is_running(o->running.fd);
 }
 
-/* ---- the end ---- */
+/* ---- what it is by now ---- */
 
-struct profile *observe_end(struct observe *o, struct read_error *error)
+struct profile *observe_now(struct observe *o, struct read_error *error)
 {
 	if (read_now(o, true))
 		count_aged(o);

@@ -5,7 +5,7 @@
  *   struct observe o;
  *   observe_begin(&o, "4127", &error);
  *   while (observe_take(&o)) wait for as long as a window is to be;
- *   struct profile *p = observe_end(&o, &error);      what it is at the end, in full
+ *   struct profile *p = observe_now(&o, &error);      what it is by then, in full
  *   observe_judge(&o, p, NULL, &leaks);               verdicts, worst first
  *   observe_free(&o);
  *
@@ -44,7 +44,7 @@ bool observe_take(struct observe *o);
 bool observe_is_alive(const struct observe *o); /* cheap: between two instants */
 
 /* The whole of it, as it is now, to be named and shown; NULL and an error when its segment cannot be read any more. */
-struct profile *observe_end(struct observe *o, struct read_error *error);
+struct profile *observe_now(struct observe *o, struct read_error *error);
 
 /* `label` NULL: a row for each stack. */
 void observe_judge(const struct observe *o, const struct profile *profile, leaks_labeller *label, struct leaks *leaks);

@@ -72,6 +72,7 @@ static const struct recording_field process_fields[] = {
 	NUMBER(50, profile_process, stream.dropped),
 	NUMBER(51, profile_process, stream.most_bytes),
 	NUMBER(52, profile_process, stream.part_count),
+	FLAG(60, profile_process, has_aged),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -115,6 +116,7 @@ static const struct recording_field stack_fields[] = {
 	NUMBER(3, profile_stack, marker),
 	COUNTS(4, profile_stack, counts.),
 	INDEX(10, profile_stack, history_from),
+	NUMBER(11, profile_stack, aged_blocks),
 };
 
 static const struct recording_field thread_fields[] = {

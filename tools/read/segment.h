@@ -30,6 +30,7 @@ struct segment_live_row {
 /* What a row counted, tallies included. */
 struct segment_counts {
 	uint64_t alloc_blocks, alloc_bytes, freed_blocks, freed_bytes;
+	uint64_t aged_blocks; /* of freed_blocks: 0 before format 2 */
 };
 
 /* A boundary that is kept, see format.h; ascending by epoch. */
@@ -114,6 +115,8 @@ void segment_begin_boundaries(struct segment *s);
 void segment_end_boundaries(struct segment *s);
 void segment_begin_pasts(struct segment *s, uint64_t rows);
 void segment_take_past(struct segment *s, const struct segment_past *past);
+/* Went in that epoch, and the row's own counts do not have it. */
+void segment_add_gone(struct segment *s, uint32_t row, uint32_t epoch, uint64_t blocks, uint64_t bytes);
 void segment_read_boundaries(struct segment *s); /* into the process; after marks */
 
 void segment_copy_free(struct segment *s);
@@ -143,11 +146,14 @@ void segment_read_events(struct segment *s);
 
 /* segment_live.c: walks the live table; fills live_of_row and process->live (its `stack` still a row id). */
 void segment_read_live(struct segment *s);
-/* segment_ranges.c: the range map and its log; adds to live_of_row. */
+/* segment_ranges.c: the range map and its log; adds to live_of_row. The other: adds to history what went by operations that
+   rows do not know of. */
 void segment_read_ranges(struct segment *s);
+void segment_tell_ranges(struct segment *s);
 
-/* A block or range seen live: counts for its row, and for its (row, thread, age class) group. */
-void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint64_t birth_tick, uint64_t bytes);
+/* A block seen live, or a piece of a range, which is a block or none: counts for its row, and for its (row, thread, age
+   class) group. */
+void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint64_t birth_tick, uint64_t blocks, uint64_t bytes);
 void segment_finish_live(struct segment *s); /* groups become process->live */
 
 /* segment_stacks.c: frames, then a stack with counts for every row. Last step. */

@@ -71,6 +71,16 @@ static size_t element_bytes(enum mtrace_region_id id)
 	}
 }
 
+/* As this segment's writer made them: those of format 1 lack what came at their end since. 0: not to be understood. */
+static size_t stored_bytes(const struct segment *s, enum mtrace_region_id id)
+{
+	size_t each = element_bytes(id), stored = segment_header(s)->regions[id].element_bytes;
+	bool was_narrow = id == MTRACE_REGION_ROWS || id == MTRACE_REGION_TALLIES;
+	if (each == 1 || stored == each || (was_narrow && stored == MTRACE_ROW_BYTES_1))
+		return each == 1 ? 1 : stored;
+	return 0;
+}
+
 /* In these, `used` counts what was handed out from the start; the others are tables or rings, read whole. */
 static bool is_append_only(enum mtrace_region_id id)
 {
@@ -88,9 +98,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint64_t wanted_bytes(struct segment *s, enum mtrace_region_id id)
 {
 	const struct mtrace_region *r = &segment_header(s)->regions[id];
-	size_t each = element_bytes(id);
+	size_t each = stored_bytes(s, id);
 	if (r->offset % MTRACE_PAGE_BYTES != 0 || r->offset < MTRACE_REGIONS_OFFSET || r->offset >= s->file_bytes ||
-	    (each > 1 && r->element_bytes != each)) {
+	    each == 0) {
 		s->skipped += r->committed_bytes != 0;
 		return 0;
 	}
@@ -128,6 +138,15 @@ static bool is_reached_by_index(enum mtrace_region_id id)
 	return id == MTRACE_REGION_LIVE_CHUNKS || id == MTRACE_REGION_LIVE_LEAVES || id == MTRACE_REGION_LIVE_LINES;
 }
 
+/* From the last on, so that none is written over before it was moved. */
+static void widen(unsigned char *elements, uint64_t count, uint64_t each, uint64_t wide)
+{
+	while (count-- > 0) {
+		memmove(elements + count * wide, elements + count * each, each);
+		memset(elements + count * wide + each, 0, wide - each);
+	}
+}
+
 static void forget(struct segment_region *region)
 {
 	if (region->bytes)
@@ -144,16 +163,19 @@ void segment_copy_region(struct segment *s, enum mtrace_region_id id)
 	uint64_t bytes = wanted_bytes(s, id);
 	if (bytes == 0)
 		return;
-	void *to = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t each = stored_bytes(s, id), wide = element_bytes(id), room = bytes / each * wide + bytes % each;
+	void *to = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (to == MAP_FAILED) {
 		s->skipped++;
 		return;
 	}
 	region->bytes = to;
-	region->mapped_bytes = bytes;
+	region->mapped_bytes = room;
 	/* an element that begins before a hole is whole: the hole is its zeros */
-	uint64_t copied = copy_data(s->fd, to, segment_header(s)->regions[id].offset, bytes), each = element_bytes(id);
+	uint64_t copied = copy_data(s->fd, to, segment_header(s)->regions[id].offset, bytes);
 	region->count = is_reached_by_index(id) ? bytes / each : least((copied + each - 1) / each, bytes / each);
+	if (each < wide)
+		widen(to, region->count, each, wide);
 }
 
 static uint64_t ranges_current(const struct segment *s)

@@ -116,7 +116,7 @@ static struct segment_counts totals_of(const struct mtrace_row *r)
 {
 	return (struct segment_counts){
 		.alloc_blocks = r->alloc_blocks, .alloc_bytes = r->alloc_bytes,
-		.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes};
+		.freed_blocks = r->freed_blocks, .freed_bytes = r->freed_bytes, .aged_blocks = r->aged_blocks};
 }
 
 static uint64_t word_of(const struct count_pass *p, uint64_t id)
@@ -151,6 +151,7 @@ static void add_tally(struct count_pass *p, const struct mtrace_tally *t)
 	sum->alloc_bytes = profile_sum(sum->alloc_bytes, t->alloc_bytes);
 	sum->freed_blocks = profile_sum(sum->freed_blocks, t->freed_blocks);
 	sum->freed_bytes = profile_sum(sum->freed_bytes, t->freed_bytes);
+	sum->aged_blocks = profile_sum(sum->aged_blocks, t->aged_blocks);
 }
 
 /* The fold's totals have its tally in them: it is emptied in our copy, and the totals are the row's. */
@@ -165,7 +166,7 @@ static void take_fold(struct count_pass *p, const struct mtrace_fold *f)
 	}
 	p->sums[f->row] = (struct segment_counts){
 		.alloc_blocks = f->alloc_blocks, .alloc_bytes = f->alloc_bytes,
-		.freed_blocks = f->freed_blocks, .freed_bytes = f->freed_bytes};
+		.freed_blocks = f->freed_blocks, .freed_bytes = f->freed_bytes, .aged_blocks = f->aged_blocks};
 }
 
 static void note_moved(struct count_pass *p, const struct mtrace_fold *f)
@@ -220,6 +221,7 @@ static void keep_most(const struct count_pass *p, uint64_t id, struct segment_co
 	kept->alloc_bytes = most(kept->alloc_bytes, sum.alloc_bytes);
 	kept->freed_blocks = most(kept->freed_blocks, sum.freed_blocks);
 	kept->freed_bytes = most(kept->freed_bytes, sum.freed_bytes);
+	kept->aged_blocks = most(kept->aged_blocks, sum.aged_blocks);
 }
 
 static void settle(struct count_pass *p)
@@ -370,5 +372,7 @@ void segment_copy_history(struct segment *s)
 	}
 	drop_copy(&p.rows_before);
 	drop_copy(&p.folds_before);
+	if (!s->alive && s->boundary_count) /* of one that runs, what is under way is told in a moment */
+		segment_tell_ranges(s);
 	segment_end_boundaries(s);
 }

@@ -156,6 +156,11 @@ static void add_change(struct segment *s, uint32_t row, uint32_t epoch, const st
 		row, epoch, c->alloc_blocks, c->alloc_bytes, c->freed_blocks, c->freed_bytes};
 }
 
+void segment_add_gone(struct segment *s, uint32_t row, uint32_t epoch, uint64_t blocks, uint64_t bytes)
+{
+	add_change(s, row, epoch, &(struct segment_counts){.freed_blocks = blocks, .freed_bytes = bytes});
+}
+
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;
@@ -163,8 +168,10 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static struct segment_counts between(const struct segment_counts *a, const struct segment_counts *b)
 {
-	return (struct segment_counts){less(b->alloc_blocks, a->alloc_blocks), less(b->alloc_bytes, a->alloc_bytes),
-	                               less(b->freed_blocks, a->freed_blocks), less(b->freed_bytes, a->freed_bytes)};
+	return (struct segment_counts){.alloc_blocks = less(b->alloc_blocks, a->alloc_blocks),
+	                               .alloc_bytes = less(b->alloc_bytes, a->alloc_bytes),
+	                               .freed_blocks = less(b->freed_blocks, a->freed_blocks),
+	                               .freed_bytes = less(b->freed_bytes, a->freed_bytes)};
 }
 
 /* Less than nothing may be live in what was folded: what was allocated may be in a tally still. */
@@ -204,7 +211,8 @@ static bool take_tallies(struct segment *s, const struct segment_past *past)
 	bool known = true;
 	for (size_t i = 0; i < past->tally_count; i++) {
 		const struct mtrace_tally *t = past->tallies[i];
-		struct segment_counts c = {t->alloc_blocks, t->alloc_bytes, t->freed_blocks, t->freed_bytes};
+		struct segment_counts c = {.alloc_blocks = t->alloc_blocks, .alloc_bytes = t->alloc_bytes,
+		                           .freed_blocks = t->freed_blocks, .freed_bytes = t->freed_bytes};
 		add_change(s, past->row, t->epoch & ~MTRACE_EPOCHS_MIXED, &c);
 		known &= !(t->epoch & MTRACE_EPOCHS_MIXED);
 	}

@@ -48,10 +48,10 @@ static unsigned age_class(uint64_t now, uint64_t birth)
 	return age ? 64u - (unsigned)__builtin_clzll(age) : 0;
 }
 
-void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint64_t birth_tick, uint64_t bytes)
+void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint64_t birth_tick, uint64_t blocks, uint64_t bytes)
 {
 	struct segment_live_row *r = &s->live_of_row[row];
-	r->blocks++;
+	r->blocks += blocks;
 	r->bytes = profile_sum(r->bytes, bytes);
 	struct segment_groups *groups = &s->groups;
 	if (!groups->slots || groups->count * 2 > groups->mask)
@@ -63,7 +63,7 @@ void segment_add_live(struct segment *s, uint32_t row, uint32_t thread_id, uint6
 		*g = (struct segment_group){.key = key, .oldest_tick = birth_tick};
 		groups->count++;
 	}
-	g->blocks++;
+	g->blocks += blocks;
 	g->bytes = profile_sum(g->bytes, bytes);
 	if (birth_tick < g->oldest_tick)
 		g->oldest_tick = birth_tick;
@@ -153,7 +153,7 @@ static void read_slot(struct walk *w, uint64_t word, uint32_t side, uint64_t key
 	uint64_t size = MTRACE_SLOT_SIZE(word);
 	if (size == MTRACE_SLOT_SIZE_HUGE)
 		size = huge_size(w, key | (uint64_t)MTRACE_SLOT_GRANULE(word) << 3);
-	segment_add_live(s, row, MTRACE_SIDE_THREAD(side), mtrace_birth_ticks(MTRACE_SIDE_BIRTH(side)), size);
+	segment_add_live(s, row, MTRACE_SIDE_THREAD(side), mtrace_birth_ticks(MTRACE_SIDE_BIRTH(side)), 1, size);
 }
 
 /* Lines of a page belong to granules in equal shares; a slot elsewhere is damaged. */

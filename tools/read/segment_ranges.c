@@ -1,7 +1,8 @@
 /*
  * segment_ranges: the map of mmap'ed ranges: the copy that is current, then the log's operations that it does not
  * have yet, applied here as the shim would apply them. Later operations overwrite earlier ones (MAP_FIXED over what
- * exists is the normal case of a JVM), so a range may end up in pieces; each piece counts as a block.
+ * exists is the normal case of a JVM), so a range may end up in pieces; one of them stands for the block. What
+ * went by operations that a killed process had not told its rows of is told to history here, in the same way.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ struct map {
 	struct segment *s;
 	struct mtrace_range *ranges; /* sorted by start, disjoint */
 	size_t count, capacity;
+	uint32_t epoch; /* of the operation that is being applied … */
+	bool tells;     /* … which its rows do not know of */
 };
 
 static bool is_row(const struct segment *s, uint32_t row)
@@ -55,6 +58,25 @@ static void remove_at(struct map *m, size_t at, size_t n)
 	m->count -= n;
 }
 
+/* b is the rest of a's block, and a stands for it. */
+static bool is_rest(const struct mtrace_range *a, const struct mtrace_range *b)
+{
+	return a->end == b->start && a->row == b->row && a->tick == b->tick && b->thread_flags & MTRACE_RANGE_PART &&
+	       (a->thread_flags ^ b->thread_flags) == MTRACE_RANGE_PART;
+}
+
+/* Range `at` goes: its block stays with what is left of it. */
+static void let_go(struct map *m, size_t at)
+{
+	struct mtrace_range *r = &m->ranges[at];
+	if (at + 1 < m->count && is_rest(r, r + 1)) {
+		r->thread_flags |= MTRACE_RANGE_PART;
+		r[1].thread_flags &= ~MTRACE_RANGE_PART;
+	}
+	if (m->tells)
+		segment_add_gone(m->s, r->row, m->epoch, !(r->thread_flags & MTRACE_RANGE_PART), r->end - r->start);
+}
+
 /* Makes `address` a boundary: a range across it becomes two. */
 static void cut(struct map *m, uint64_t address)
 {
@@ -63,6 +85,7 @@ static void cut(struct map *m, uint64_t address)
 		return;
 	struct mtrace_range tail = m->ranges[at];
 	m->ranges[at].end = tail.start = address;
+	tail.thread_flags |= MTRACE_RANGE_PART;
 	insert_at(m, at + 1, tail);
 }
 
@@ -81,6 +104,8 @@ static void clear(struct map *m, uint64_t start, uint64_t end)
 {
 	size_t from, to;
 	select_ranges(m, start, end, &from, &to);
+	for (size_t at = from; at < to; at++)
+		let_go(m, at);
 	remove_at(m, from, to - from);
 }
 
@@ -106,9 +131,11 @@ static void end_move(struct map *m, const struct mtrace_range_op *op)
 	bool stayed = op->start == op->end;
 	size_t kept = 0;
 	for (size_t i = 0; i < m->count; i++) {
-		struct mtrace_range r = m->ranges[i];
-		if (r.token == op->token && !stayed)
+		if (m->ranges[i].token == op->token && !stayed) {
+			let_go(m, i);
 			continue;
+		}
+		struct mtrace_range r = m->ranges[i];
 		if (r.token == op->token)
 			r.token = 0;
 		m->ranges[kept++] = r;
@@ -170,21 +197,53 @@ static uint64_t log_entries(const struct segment *s)
 	return segment_header(s)->regions[MTRACE_REGION_RANGE_LOG].reserved_bytes / sizeof(struct mtrace_range_op);
 }
 
+static const struct mtrace_range_op *committed(const struct segment *s, uint64_t sequence)
+{
+	const struct mtrace_range_op *op = segment_element(s, MTRACE_REGION_RANGE_LOG, sequence % log_entries(s));
+	return op && op->commit == sequence + 1 ? op : NULL;
+}
+
+/* The current copy, and the operations that it does not have yet; those from `told` on are told to history. */
+static void replay(struct map *m, uint64_t told)
+{
+	const struct mtrace_range_op *op;
+	uint64_t sequence = load_copy(m), end = sequence + log_entries(m->s);
+	for (; sequence < end && (op = committed(m->s, sequence)) != NULL; sequence++) {
+		m->tells = sequence >= told;
+		m->epoch = op->epoch;
+		apply(m, op);
+	}
+}
+
+static const struct mtrace_range_table *table_of(const struct segment *s)
+{
+	const struct segment_region *r = &s->regions[MTRACE_REGION_RANGES];
+	bool is_there = r->count >= sizeof(struct mtrace_range_table) && log_entries(s) > 0;
+	return is_there ? (const struct mtrace_range_table *)(const void *)r->bytes : NULL;
+}
+
 void segment_read_ranges(struct segment *s)
 {
 	struct map m = {.s = s};
-	if (s->regions[MTRACE_REGION_RANGES].count < sizeof(struct mtrace_range_table))
+	if (!table_of(s))
 		return;
-	uint64_t sequence = load_copy(&m), entries = log_entries(s);
-	for (uint64_t i = 0; i < entries; i++, sequence++) {
-		const struct mtrace_range_op *op = segment_element(s, MTRACE_REGION_RANGE_LOG, sequence % entries);
-		if (!op || op->commit != sequence + 1)
-			break;
-		apply(&m, op);
-	}
+	replay(&m, UINT64_MAX);
 	for (size_t i = 0; i < m.count; i++) {
 		const struct mtrace_range *r = &m.ranges[i];
-		segment_add_live(s, r->row, r->thread_flags >> 16, r->tick, r->end - r->start);
+		segment_add_live(s, r->row, r->thread_flags >> 16, r->tick, !(r->thread_flags & MTRACE_RANGE_PART), r->end - r->start);
 	}
+	free(m.ranges);
+}
+
+/* Damaged ranges are counted when they are read for what is live. */
+void segment_tell_ranges(struct segment *s)
+{
+	struct map m = {.s = s};
+	const struct mtrace_range_table *table = table_of(s);
+	uint64_t skipped = s->skipped;
+	if (!table || !committed(s, table->told))
+		return;
+	replay(&m, table->told);
+	s->skipped = skipped;
 	free(m.ranges);
 }

@@ -22,20 +22,22 @@ struct paths {
 	uint64_t counted_live, tabled_live; /* blocks of the malloc and pool kinds, by rows and by the live table */
 };
 
+/* One that was handed out and not finished (its writer was killed, or lost a race) is damaged only where a stack has it: walk. */
 static void read_frame(struct segment *s, const struct mtrace_frame *f, struct profile_frame *to)
 {
 	*to = (struct profile_frame){.value = f->value, .module = PROFILE_NO_MODULE, .kind = f->kind, .flags = f->flags};
 	bool known_marker = f->kind != MTRACE_FRAME_MARKER || f->value < MTRACE_MARKER_COUNT;
-	if (f->kind > MTRACE_FRAME_JAVA || !known_marker) {
-		s->skipped++;
+	if (f->kind > MTRACE_FRAME_JAVA || !known_marker)
 		*to = (struct profile_frame){.module = PROFILE_NO_MODULE};
-	} else if (f->kind == MTRACE_FRAME_JAVA) {
+	else if (f->kind == MTRACE_FRAME_JAVA)
 		segment_name_method(s, to);
-	} else if (f->kind == MTRACE_FRAME_NATIVE && f->module != 0 && f->module <= s->process->module_count) {
+	else if (f->kind == MTRACE_FRAME_NATIVE && f->module != 0 && f->module <= s->process->module_count)
 		to->module = f->module - 1;
-	} else if (f->kind == MTRACE_FRAME_NATIVE) {
-		s->skipped++;
-	}
+}
+
+static bool lacks_module(const struct profile_frame *f)
+{
+	return f->kind == MTRACE_FRAME_NATIVE && f->module == PROFILE_NO_MODULE;
 }
 
 /* Index = frame id; 0 is the damaged frame, one more at the end says "table full". */
@@ -67,7 +69,7 @@ static enum mtrace_kind walk(struct paths *p, uint32_t node, uint32_t *path, uin
 			return MTRACE_KIND_NONE;
 		uint32_t frame = (uint32_t)n->key;
 		bool is_known = frame != 0 && frame < p->full_frame && s->process->frames[frame].kind != MTRACE_FRAME_NONE;
-		s->skipped += !is_known;
+		s->skipped += !is_known || lacks_module(&s->process->frames[frame]);
 		path[*length] = is_known ? frame : 0;
 		node = (uint32_t)(n->key >> 32);
 	}
@@ -120,13 +122,21 @@ static const uint32_t *keep_path(struct paths *p, const uint32_t *path, uint32_t
 	return kept;
 }
 
+/* Rows of mapped ranges of a shim of before do not, and those of threads only while each has an identity of its own. */
+static bool knows_what_went(const struct segment *s, enum mtrace_kind kind)
+{
+	const struct mtrace_header *h = segment_header(s);
+	return kind == MTRACE_KIND_MMAP ? (h->features_optional & MTRACE_FEATURE_RANGES_FREED) != 0
+	     : kind == MTRACE_KIND_THREAD ? h->counters[MTRACE_COUNTER_drop_threads_full] == 0 : true;
+}
+
 static void read_row(struct paths *p, uint32_t id)
 {
 	struct segment *s = p->s;
 	const struct mtrace_row *row = segment_element(s, MTRACE_REGION_ROWS, id);
 	uint32_t path[MTRACE_MAX_DEPTH + 2], length;
 	s->stack_of_row[id] = UINT32_MAX;
-	if (s->counts_of_row[id].alloc_blocks == 0 && s->live_of_row[id].blocks == 0)
+	if (s->counts_of_row[id].alloc_blocks == 0 && s->live_of_row[id].bytes == 0 && s->live_of_row[id].blocks == 0)
 		return; /* handed out, nothing counted yet */
 	enum mtrace_kind kind = walk(p, row->node, path, &length);
 	if (kind == MTRACE_KIND_NONE) {
@@ -136,8 +146,10 @@ static void read_row(struct paths *p, uint32_t id)
 	struct profile_stack *stack = &s->process->stacks[s->process->stack_count];
 	stack->kind = kind;
 	stack->counts = counts_of(p, id, kind);
-	/* of ranges that are gone, rows know nothing */
-	stack->history_from = kind == MTRACE_KIND_MMAP ? UINT32_MAX : id < s->history_rows ? s->history_from[id] : 0;
+	stack->aged_blocks = s->counts_of_row[id].aged_blocks;
+	stack->history_from = id < s->history_rows ? s->history_from[id] : 0;
+	if (!knows_what_went(s, kind))
+		stack->history_from = UINT32_MAX;
 	stack->frame_count = length;
 	stack->frames = keep_path(p, path, &stack->frame_count);
 	s->stack_of_row[id] = s->process->stack_count++;
@@ -238,6 +250,7 @@ void segment_read_stacks(struct segment *s)
 	for (uint64_t id = 1; id < rows; id++)
 		read_row(&p, (uint32_t)id);
 	renumber(s);
+	s->process->has_aged = segment_header(s)->version >= 2;
 	s->process->stack_of_row = s->stack_of_row;
 	s->process->row_count = (uint32_t)rows;
 	compare(&p);

@@ -1,12 +1,14 @@
 /*
  * victim_marks: threads that allocate, free each other's blocks and rest in turns, and stand still at each mark, where
- * one of them copies the truth: `victim_marks TRUTH_FILE ENDING [THREADS [ROUNDS [EVENTS]]]`. At mark rN the truth is
- * what TRUTH_FILE.rN says. ENDING: exit; load (goes on after the last mark, until killed); idle (stands still there, and
- * goes on with one allocation per byte on its standard input, until that ends).
+ * one of them copies the truth: `victim_marks TRUTH_FILE ENDING [THREADS [ROUNDS [EVENTS [KIND]]]]`. At mark rN the truth is
+ * what TRUTH_FILE.rN says. KIND: malloc; mmap: blocks are mappings of whole pages. ENDING: exit; load (goes on after the
+ * last mark, until killed); idle (stands still there, and goes on with one allocation per byte on its standard input, until
+ * that ends).
  */
 #include "truth.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "mtrace.h"
 
@@ -17,7 +19,7 @@ __thread struct truth_thread *truth_me;
 
 static pthread_barrier_t barrier;
 static uint32_t threads = 8, rounds = 12, events = 4000;
-static const char *truth_path, *ending;
+static const char *truth_path, *ending, *kind = "malloc";
 static struct slot {
 	int lock;
 	struct truth_block block;
@@ -34,24 +36,49 @@ static struct truth_block exchange(uint32_t index, struct truth_block block)
 	return old;
 }
 
+enum { PAGE = 4096, PAGES_MOST = 16 };
+
+/* Its size is its first word. */
+static void *map(size_t bytes, void *old)
+{
+	size_t *p = old ? mremap(old, *(size_t *)old, bytes, MREMAP_MAYMOVE)
+			: mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	*p = bytes;
+	return p;
+}
+
+static void unmap(void *p)
+{
+	munmap(p, *(size_t *)p);
+}
+
+static bool is_map;
+
+static void release(struct truth_block b)
+{
+	truth_free_with(b, is_map ? unmap : free);
+}
+
 TRUTH_FUNCTION struct truth_block truth_take(uint32_t path, uint64_t bytes, struct truth_block old)
 {
-	truth_free(old);
+	release(old);
 	truth_begin(path, bytes);
-	return truth_got(path, malloc(bytes), bytes);
+	return truth_got(path, is_map ? map(bytes, NULL) : malloc(bytes), bytes);
 }
 
 TRUTH_FUNCTION struct truth_block truth_zero(uint32_t path, uint64_t bytes, struct truth_block old)
 {
-	truth_free(old);
+	release(old);
 	truth_begin(path, bytes);
-	return truth_got(path, calloc(1, bytes), bytes);
+	return truth_got(path, is_map ? map(bytes, NULL) : calloc(1, bytes), bytes);
 }
 
 TRUTH_FUNCTION struct truth_block truth_grow(uint32_t path, uint64_t bytes, struct truth_block old)
 {
 	truth_begin_realloc(path, bytes, &old);
-	void *p = realloc(old.pointer, bytes);
+	void *p = is_map ? map(bytes, old.pointer) : realloc(old.pointer, bytes);
 	if (old.pointer)
 		truth_count_free(old.path, old.bytes);
 	return truth_got(path, p, bytes);
@@ -67,7 +94,7 @@ static const char *const inner_names[INNERS] = {"truth_take", "truth_zero", "tru
 	{                                                                                                       \
 		struct truth_block old = exchange(slot, (struct truth_block){0});                               \
 		struct truth_block b = inners[inner](n * INNERS + inner, bytes, old);                           \
-		truth_free(exchange(slot, b));                                                                  \
+		release(exchange(slot, b));                                                                     \
 		truth_stay();                                                                                   \
 	}
 OUTER(0) OUTER(1) OUTER(2) OUTER(3) OUTER(4) OUTER(5) OUTER(6) OUTER(7)
@@ -86,10 +113,13 @@ static void name_paths(void)
 		}
 }
 
+/* Who applies the log of ranges may lose its processor for tenths of a second on a busy machine: the log must not fill then. */
 static void one_event(uint64_t *random)
 {
-	uint32_t r = truth_random(random);
-	outers[r % OUTERS]((r >> 3) % INNERS, r >> 8, 1 + truth_random(random) % 500);
+	uint32_t r = truth_random(random), size = truth_random(random);
+	outers[r % OUTERS]((r >> 3) % INNERS, r >> 8, is_map ? (1 + size % PAGES_MOST) * PAGE : 1 + size % 500);
+	if (is_map && r % 4 == 0)
+		usleep(1000);
 }
 
 static void copy_truth(uint32_t round)
@@ -156,9 +186,11 @@ int main(int argc, char **argv)
 	threads = argc > 3 ? (uint32_t)atoi(argv[3]) : threads;
 	rounds = argc > 4 ? (uint32_t)atoi(argv[4]) : rounds;
 	events = argc > 5 ? (uint32_t)atoi(argv[5]) : events;
+	kind = argc > 6 ? argv[6] : kind;
+	is_map = strcmp(kind, "mmap") == 0;
 	if (threads == 0 || threads > THREADS_MOST)
 		truth_die("threads");
-	truth = open_truth_file(truth_path, "malloc");
+	truth = open_truth_file(truth_path, kind);
 	name_paths();
 	truth->complete = strcmp(ending, "load") != 0;
 	pthread_barrier_init(&barrier, NULL, threads);
