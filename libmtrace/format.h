@@ -53,8 +53,16 @@ enum mtrace_kind {
 	MTRACE_KIND_COUNT = 10
 };
 
-/* Families of the live table: address spaces that may hold the same address at the same time. */
-enum mtrace_family { MTRACE_FAMILY_MALLOC = 0, MTRACE_FAMILY_POOL = 1, MTRACE_FAMILY_COUNT = 8 };
+/* Families of the live table: address spaces that may hold the same address at the same time. Those of JNI: */
+enum mtrace_family {
+	MTRACE_FAMILY_MALLOC = 0,
+	MTRACE_FAMILY_POOL = 1,
+	MTRACE_FAMILY_JNI_REFERENCE = 2, /* jni-global, jni-weak: by the reference, without its lowest bits */
+	MTRACE_FAMILY_JNI_BUFFER = 3,    /* jni-buffer: by its address; an array of the Java heap may be there several times */
+	MTRACE_FAMILY_JNI_OBJECT = 4,    /* jni-buffer of NewDirectByteBuffer: by a number of its own, times 8 */
+	MTRACE_FAMILY_JNI_THREAD = 5,    /* attached-thread: by its JNIEnv */
+	MTRACE_FAMILY_COUNT = 8
+};
 
 /* ---- regions ---------------------------------------------------------------------------------------- */
 
@@ -128,6 +136,7 @@ enum mtrace_counter {
 
 /* Bits of features_optional. */
 #define MTRACE_FEATURE_DIES_WITH_PROCESS 1ull /* nobody holds the file: what is not read while the process lives is lost */
+#define MTRACE_FEATURE_JNI 2ull               /* a JVM with our agent: JNI kinds are recorded, from some moment on */
 
 /* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
    are not for forks, so that a storm of these leaves room for the command's own images. */
