@@ -198,6 +198,61 @@ void tracker_pool_freeing(const void *p)
 	record_free(&event, MTRACE_FAMILY_POOL, p);
 }
 
+/* ---- JNI: references, buffers, attached threads ----------------------------------------------------------- */
+
+static void insert_another(const struct event *e, uintptr_t key, const struct live_block *block)
+{
+	if (live_insert_another(MTRACE_FAMILY_JNI_BUFFER, key, block) != LIVE_DONE)
+		segment_count(MTRACE_COUNTER_drop_live_full);
+	counts_allocated(event_tallies(e), block->row, block->size);
+}
+
+void tracker_jni_made(const struct tracker_handle *handle, size_t size, const struct unwind_start *at)
+{
+	struct event event = event_enter(), *e = &event;
+	struct live_block block = new_block(e->self, capture_row(e, handle->kind, at), size);
+	if (handle->family == MTRACE_FAMILY_JNI_BUFFER)
+		insert_another(e, handle->key, &block);
+	else
+		record_block(e, handle->family, handle->key, &block);
+	event_leave(e);
+}
+
+void tracker_jni_releasing(const struct tracker_handle *handle)
+{
+	struct event event = event_enter(), *e = &event;
+	struct live_block old;
+	bool known = handle->family == MTRACE_FAMILY_JNI_BUFFER ? live_remove_one(handle->family, handle->key, &old)
+								: live_remove(handle->family, handle->key, &old);
+	if (likely(known))
+		counts_freed(event_tallies(e), old.row, old.size);
+	else
+		segment_count(MTRACE_COUNTER_unknown_jni_releases);
+	event_leave(e);
+}
+
+bool tracker_jni_release_begin(const struct tracker_handle *handle, struct live_move *move)
+{
+	struct event event = event_enter(), *e = &event;
+	bool known = live_begin_move(handle->family, handle->key, e->self->id, move);
+	event_leave(e);
+	return known;
+}
+
+void tracker_jni_release_end(const struct live_move *move, bool done)
+{
+	struct event event = event_enter(), *e = &event;
+	if (done) {
+		live_end_move(move, e->self->id);
+		counts_freed(event_tallies(e), move->old.row, move->old.size);
+	} else {
+		live_cancel_move(move, e->self->id);
+	}
+	event_leave(e);
+}
+
+/* ---- reallocation --------------------------------------------------------------------------------------- */
+
 void tracker_realloc_begin(struct tracker_move *m, const void *old)
 {
 	struct event event = event_enter(), *e = &event;

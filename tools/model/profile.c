@@ -306,6 +306,12 @@ void profile_finish_process(struct profile *p, struct profile_process *process)
 
 /* ---- names ---- */
 
+bool profile_lives_in_table(enum mtrace_kind kind)
+{
+	return kind == MTRACE_KIND_MALLOC || kind == MTRACE_KIND_POOL ||
+	       (kind >= MTRACE_KIND_JNI_GLOBAL && kind <= MTRACE_KIND_ATTACHED_THREAD);
+}
+
 const char *profile_kind_name(enum mtrace_kind kind)
 {
 	static const char *const names[MTRACE_KIND_COUNT] = {

@@ -222,6 +222,9 @@ uint64_t profile_counter_of(const struct profile_process *process, const char *n
 /* For qsort of pointers to stacks: by what was ever allocated, largest first. */
 int profile_by_allocated(const void *a, const void *b);
 
+/* Blocks of the kind stand in the table of live blocks, one by one, with their ages. */
+bool profile_lives_in_table(enum mtrace_kind kind);
+
 const char *profile_kind_name(enum mtrace_kind kind);     /* "malloc", "jni-global", … */
 const char *profile_marker_name(uint32_t marker);         /* "[truncated]", … */
 const char *profile_end_name(enum profile_end_reason end);
