@@ -4,8 +4,11 @@
  * another thread may be given the same reference or address at once. What was refused (NULL) is not recorded.
  *
  * Between Get…Critical and its release a thread may neither call JNI nor wait for others: ours do not, they walk the
- * stack by plain reads. What is held so lies in the Java heap, and counts without bytes. Functions that other agents saved
+ * stack by plain reads. Functions that other agents saved
  * before us, and the JVM's own calls, do not come here: nothing is counted twice.
+ *
+ * Sizes are what is handed out: characters, elements, a direct buffer's capacity. What has no memory of its own counts as
+ * a word, the handle: references, strings and arrays held in place in the Java heap, attached threads.
  */
 #include "agent.h"
 
@@ -42,13 +45,15 @@ static void note_releasing(enum mtrace_kind kind, enum mtrace_family family, con
 		tracker_jni_releasing(&handle);
 }
 
-/* ---- references: a word of the JVM's each ------------------------------------------------------------------ */
+enum { HANDLE_BYTES = sizeof(void *) };
+
+/* ---- references ------------------------------------------------------------------ */
 
 #define REFERENCE(make, release, kind)                                                                                 \
 	static void *hook_##make(struct jni_env *env, void *object)                                                    \
 	{                                                                                                              \
 		void *reference = REAL(make)(env, object);                                                             \
-		note_made(kind, MTRACE_FAMILY_JNI_REFERENCE, reference, sizeof(void *), HERE_START);                   \
+		note_made(kind, MTRACE_FAMILY_JNI_REFERENCE, reference, HANDLE_BYTES, HERE_START);                     \
 		return reference;                                                                                      \
 	}                                                                                                              \
 	static void hook_##release(struct jni_env *env, void *reference)                                               \
@@ -94,7 +99,7 @@ static void note_buffer_releasing(const void *buffer)
 	}
 STRING(GetStringUTFChars, ReleaseStringUTFChars, strlen(chars) + 1)
 STRING(GetStringChars, ReleaseStringChars, (length_of(env, string, JNI_GetStringLength) + 1) * sizeof(uint16_t))
-STRING(GetStringCritical, ReleaseStringCritical, 0)
+STRING(GetStringCritical, ReleaseStringCritical, HANDLE_BYTES)
 
 /* ---- arrays ------------------------------------------------------------------------------------------------ */
 
@@ -136,7 +141,7 @@ static void *hook_GetPrimitiveArrayCritical(struct jni_env *env, void *array, ui
 {
 	void *elements = REAL(GetPrimitiveArrayCritical)(env, array, is_copy);
 	if (elements)
-		note_buffer(elements, 0, HERE_START);
+		note_buffer(elements, HANDLE_BYTES, HERE_START);
 	return elements;
 }
 
@@ -189,7 +194,8 @@ static void *env_of_thread(struct java_vm *vm)
 		bool was_attached = env_of_thread(vm) != NULL;                                                         \
 		int32_t error = ((vm_attach *)jvm_invocation[VM_##name])(vm, env, arguments);                          \
 		if (error == JNI_DONE && !was_attached)                                                                \
-			note_made(MTRACE_KIND_ATTACHED_THREAD, MTRACE_FAMILY_JNI_THREAD, *env, 0, HERE_START);         \
+			note_made(MTRACE_KIND_ATTACHED_THREAD, MTRACE_FAMILY_JNI_THREAD, *env, HANDLE_BYTES,           \
+				  HERE_START);                                                                 \
 		return error;                                                                                          \
 	}
 ATTACH(AttachCurrentThread)

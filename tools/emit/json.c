@@ -120,6 +120,8 @@ static json_t *trust(const struct profile_process *p)
 	set(o, "counters", all);
 	set_number(o, "damaged_records", p->skipped);
 	set(o, "poisoned", json_boolean(p->poisoned));
+	if (profile_has_jvm(p))
+		set(o, "jni_counted", json_boolean(p->jni));
 	if (p->note)
 		set(o, "note", string(p->note));
 	return o;

@@ -143,6 +143,7 @@ struct profile_process {
 	int end_status; /* exit status, or signal number */
 	bool in_tracker; /* it crashed, and a thread was inside libmtrace then */
 	bool poisoned;
+	bool jni; /* JNI kinds were recorded, from some moment on */
 
 	struct profile_counts totals; /* malloc kind */
 	uint64_t peak_live_bytes;
@@ -215,6 +216,9 @@ uint32_t profile_own_name(const struct profile_process *process, const struct pr
 /* Sums that cannot wrap, whatever a damaged file says. */
 uint64_t profile_sum(uint64_t a, uint64_t b);
 void profile_counts_add(struct profile_counts *to, const struct profile_counts *from);
+
+/* A JVM is in it: libjvm.so has a frame in some stack. */
+bool profile_has_jvm(const struct profile_process *process);
 
 /* A counter of counters.def, by its name; 0 when the recording does not have it. */
 uint64_t profile_counter_of(const struct profile_process *process, const char *name);

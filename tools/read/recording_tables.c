@@ -65,6 +65,7 @@ static const struct recording_field process_fields[] = {
 	NUMBER(43, profile_process, event_count),
 	NUMBER(44, profile_process, events_written),
 	NUMBER(45, profile_process, events_overwritten),
+	FLAG(46, profile_process, jni),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
