@@ -22,6 +22,7 @@
 /* The tables as they were before ours. Written before the JVM gets ours, which is a safepoint, or a release store. */
 static void *jvm_jni[JNI_PLACES_MOST];
 static void *const *jvm_invocation;
+static struct plat_object jvm;
 
 #define REAL(name) ((__typeof__(&hook_##name))jvm_jni[JNI_##name])
 
@@ -180,6 +181,11 @@ typedef int32_t vm_attach(struct java_vm *vm, void **env, void *arguments);
 typedef int32_t vm_detach(struct java_vm *vm);
 typedef int32_t vm_get_env(struct java_vm *vm, void **env, int32_t version);
 
+static bool is_jvms(uintptr_t pc)
+{
+	return pc - jvm.start < jvm.end - jvm.start;
+}
+
 /* NULL: the calling thread is not attached. */
 static void *env_of_thread(struct java_vm *vm)
 {
@@ -187,11 +193,12 @@ static void *env_of_thread(struct java_vm *vm)
 	return ((vm_get_env *)jvm_invocation[VM_GetEnv])(vm, &env, JNI_VERSION_ASKED) == JNI_DONE ? env : NULL;
 }
 
-/* Attaching a thread that is attached already does nothing. */
+/* Attaching a thread that is attached already does nothing. The JVM itself calls by its table once: the thread that waits
+   for its end. */
 #define ATTACH(name)                                                                                                   \
 	static int32_t hook_##name(struct java_vm *vm, void **env, void *arguments)                                    \
 	{                                                                                                              \
-		bool was_attached = env_of_thread(vm) != NULL;                                                         \
+		bool was_attached = is_jvms(HERE->pc) || env_of_thread(vm) != NULL;                                    \
 		int32_t error = ((vm_attach *)jvm_invocation[VM_##name])(vm, env, arguments);                          \
 		if (error == JNI_DONE && !was_attached)                                                                \
 			note_made(MTRACE_KIND_ATTACHED_THREAD, MTRACE_FAMILY_JNI_THREAD, *env, HANDLE_BYTES,           \
@@ -243,6 +250,7 @@ void agent_hook_invocation(struct java_vm *vm)
 {
 	static void *ours[VM_PLACES];
 	jvm_invocation = vm->functions;
+	(void)plat_find_object((uintptr_t)jvm_invocation[VM_AttachCurrentThread], &jvm); /* else nothing is the JVM's */
 	memcpy(ours, jvm_invocation, sizeof ours);
 	ours[VM_AttachCurrentThread] = (void *)hook_AttachCurrentThread;
 	ours[VM_AttachCurrentThreadAsDaemon] = (void *)hook_AttachCurrentThreadAsDaemon;

@@ -1,7 +1,7 @@
 /*
  * agent_tables: the places that the agent uses in the JVM's tables of functions, by the public specifications of JNI and
  * JVMTI: a table only ever grows at its end. Ours, so that the library builds where there is no JDK; compared with a JDK's
- * own headers by tests/programs/agent/tables.c.
+ * own headers by tests/programs/java/tables.c.
  */
 #ifndef MTRACE_AGENT_TABLES_H
 #define MTRACE_AGENT_TABLES_H

@@ -61,16 +61,16 @@ public final class Refs {
 	}
 
 	private static void four() {
-		strings("äbc");
+		strings("\u00e4bc");
 		strings("latin");
-		stringsAndBack("äbc€");
+		stringsAndBack("\u00e4bc\u20ac");
 	}
 
 	private static void five(int i) {
 		arrays(new boolean[3], new byte[3], new char[3], new short[3], new int[3], new long[3], new float[3], new double[3]);
 		arraysAndBack(new boolean[3], new byte[3], new char[3], new short[3], new int[3], new long[3], new float[3], new double[3]);
 		arraysAndBack(new boolean[0], new byte[0], new char[0], new short[0], new int[0], new long[0], new float[0], new double[0]);
-		criticalAndBack("critical€", new byte[i % 10]);
+		criticalAndBack("critical\u20ac", new byte[i % 10]);
 	}
 
 	private static void six() {
@@ -110,6 +110,6 @@ public final class Refs {
 		refused();
 		attach(Integer.parseInt(arguments[2]), 10);
 		collect();
-		hold("held€", new byte[100]);
+		hold("held\u20ac", new byte[100]);
 	}
 }

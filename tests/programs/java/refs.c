@@ -103,9 +103,9 @@ NATIVE(jobject, buffer, jint bytes)
 
 static JavaVM *vm;
 static jclass refs;
-static JNIEnv *stale;
+static void *volatile block;
 
-/* It is the outermost Java frame's thread that is refused. */
+/* Refused: a Java method runs on this stack. */
 NATIVE(void, detachTooEarly)
 {
 	(void)env;
@@ -122,18 +122,18 @@ static void call_back(JNIEnv *env)
 
 static void *attach_and_detach(void *odd)
 {
-	JNIEnv *env = NULL, *again = NULL, *one;
+	JNIEnv *env = NULL, *again = NULL;
 	int failed = odd ? (*vm)->AttachCurrentThreadAsDaemon(vm, (void **)&env, NULL)
 			 : (*vm)->AttachCurrentThread(vm, (void **)&env, NULL);
 	if (failed || (*vm)->AttachCurrentThread(vm, (void **)&again, NULL) || again != env)
 		abort();
-	one = stale;
-	if (one && one != env && (*vm)->GetEnv(vm, (void **)&again, JNI_VERSION_1_6) != JNI_OK) /* another's env: only kept */
-		abort();
 	if (odd)
 		call_back(env);
-	stale = env;
 	if ((*vm)->DetachCurrentThread(vm) != JNI_OK)
+		abort();
+	block = malloc(40); /* what the JVM knew of this thread is gone, perhaps another's by now */
+	free(block);
+	if ((*vm)->DetachCurrentThread(vm) == JNI_OK && (*vm)->GetEnv(vm, (void **)&env, JNI_VERSION_1_6) == JNI_OK)
 		abort();
 	return NULL;
 }
@@ -157,7 +157,7 @@ static void run(void *(*start)(void *), void *argument)
 NATIVE(void, attach, jint threads, jint kept)
 {
 	(*env)->GetJavaVM(env, &vm);
-	refs = self;
+	refs = (*env)->NewGlobalRef(env, self);
 	for (jint i = 0; i < threads; i++)
 		run(attach_and_detach, i % 2 ? &vm : NULL);
 	for (jint i = 0; i < kept; i++)

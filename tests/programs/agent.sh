@@ -1,0 +1,152 @@
+#!/bin/bash
+# agent: what JNI hands out, against a program that knows it: references, strings, arrays, direct buffers, attached threads;
+# interpreted, compiled by C1 and by C2, on every JDK at hand, after SIGKILL. How `mtrace run` brings the agent into a JVM,
+# and that a JVM with it says and does what it does without.
+. "$(dirname "$0")/../lib/suite.sh"
+calls=${AGENT_CALLS:-3000} threads=${AGENT_THREADS:-300}
+. "$tests/lib/java.sh"
+mkdir "$work/classes"
+javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Refs,Hello}.java >"$work/said" 2>&1 &&
+	jni_library "$tests/programs/java/refs.c" "$work/librefs.so" >>"$work/said" 2>&1
+if [ ! -e "$work/librefs.so" ]; then
+	fail "the references are built" "$(head -c 300 "$work/said")"
+	suite_end
+fi
+
+# What JNI handed out to the methods of Refs: kind, blocks live, bytes live, blocks allocated, methods, innermost first.
+# Not what the JVM itself asks JNI for.
+handed_out='[.processes[0].stacks[] | select((.kind | test("jni|attached")) and (.frames[0].module | endswith("/libjvm.so") | not)) | . + {java: [.frames[] | select(.language == "java") | .function]} |
+	select(.kind == "attached-thread" or (.java[0] // "" | startswith("Refs."))) |
+	. + {chain: ([.java[] | select(startswith("Refs.")) | .[5:] | select(. != "main")] | join(" "))}] |
+	group_by([.kind, .chain])[] | map(.live_blocks) as $n | map(.live_bytes) as $b | map(.alloc_blocks) as $a |
+	"\(.[0].kind) \($n | add) \($b | add) \($a | add) \(.[0].chain)"'
+
+truth() {
+	cat <<-END
+		attached-thread 10 80 $((threads + 10)) 
+		jni-buffer $((8 * calls)) $((90 * calls)) $((8 * calls)) arrays five
+		jni-buffer 0 0 $((8 * calls)) arraysAndBack five
+		jni-buffer 0 0 $calls buffer seven
+		jni-buffer $calls $((100 * calls)) $calls buffer six
+		jni-buffer 0 0 $((3 * calls)) criticalAndBack five
+		jni-buffer 3 24 3 hold
+		jni-buffer $((4 * calls)) $((31 * calls)) $((4 * calls)) strings four
+		jni-buffer 0 0 $((2 * calls)) stringsAndBack four
+		jni-global 1 8 1 attach
+		jni-global $calls $((8 * calls)) $calls global inner two
+		jni-global $calls $((8 * calls)) $calls global one
+		jni-global 0 0 $calls globalAndBack two
+		jni-weak $calls $((8 * calls)) $calls weak three
+		jni-weak 0 0 $calls weakAndBack three
+	END
+}
+
+# The JVM tells of dead buffers when it gets to it.
+dead_are_gone() {
+	sleep 0.3
+	json "$(segment_of "$1")" "$work/report.json" >/dev/null && query "$work/report.json" "$handed_out" | grep -q '^jni-buffer 0 0 .* buffer seven'
+}
+
+# unasked: what a JVM says of itself in $work/err that it says without the agent, too.
+unasked() {
+	grep -v "^WARNING: .*\(restricted method\|native-access\|java.lang.System::load\|blocked in a future\)\|^$" "$work/err"
+}
+
+# references NAME HOME OPTION…: killed when all of it is done, with nobody reading but for the dead buffers.
+references() {
+	local name=$1 home=$2 pid
+	shift 2
+	clear_segments
+	: >"$work/out"
+	in_background preload -- "$home/bin/java" -agentpath:"$shim" -Xmx200m -cp "$work/classes" "$@" Refs "$calls" "$work/librefs.so" "$threads" \
+		>"$work/out" 2>"$work/err"
+	pid=$!
+	{
+		if within 100 grep -q ready "$work/out"; then
+			within 1 dead_are_gone "$pid" || echo "buffers whose objects are gone are still live"
+		else
+			echo "did not get there: $(tail -c 300 "$work/err")"
+		fi
+		kill -KILL "$pid"
+		wait "$pid" 2>/dev/null
+		[[ $name == checked* ]] || unasked | head -5
+		json "$(segment_of "$pid")" "$work/report.json"
+		trust_of "$work/report.json"
+		diff <(truth) <(query "$work/report.json" "$handed_out")
+		query "$work/report.json" '.processes[0].trust | (select(.jni_counted != true) | "it does not say that JNI is counted"),
+			(.counters.unknown_jni_releases | select(. > 50) | "\(.) releases of what was recorded are unknown")'
+	} >"$work/said" 2>&1
+	verdict "$name" "$work/said"
+}
+
+while read -r version home <&3; do
+	references "JDK $version, interpreted" "$home" -Xint
+	references "JDK $version, C1" "$home" -XX:TieredStopAtLevel=1
+	references "JDK $version, C2" "$home" -XX:-TieredCompilation
+done 3< <(jdks)
+references "with -Xrs" "$java_home" -Xrs
+
+
+threads=10000 calls=10 references "10 000 threads come and go" "$java_home" -Xint
+
+# -Xcheck:jni puts its own functions below ours, hands out copies of everything, and says what Refs does that is not right:
+# the same without the agent.
+references "checked by -Xcheck:jni" "$java_home" -Xcheck:jni
+
+# ---- the tables of functions, as a JDK has them ----
+while read -r version home <&3; do
+	[ -e "$home/include/jvmti.h" ] || continue
+	gcc -std=gnu11 -I"$root/libmtrace" -I"$home/include" -I"$home/include/linux" "$tests/programs/java/tables.c" -o "$work/tables" \
+		>"$work/said" 2>&1 && "$work/tables" || echo "differs" >>"$work/said"
+	verdict "the places in its tables are those of JDK $version" "$work/said"
+done 3< <(jdks)
+
+# ---- how it comes into a JVM ----
+
+# hello NAME WANTED COMMAND…: traced, it says that and nothing else, and JNI is counted in its last image.
+hello() {
+	local name=$1 wanted=$2
+	shift 2
+	(cd "$work" && traced "$work/rec.mtr" "$@" >"$work/out" 2>"$work/err")
+	{
+		[ "$(cat "$work/out")" = "$wanted" ] || echo "it says $(head -c 300 "$work/out")"
+		grep -v '^mtrace: \|^Picked up JAVA_TOOL_OPTIONS: ' "$work/err"
+		json "$work/rec.mtr" "$work/report.json" && query "$work/report.json" \
+			'.processes[0].trust.jni_counted | select(. != true) | "JNI is not counted"'
+	} >"$work/said"
+	verdict "$name" "$work/said"
+}
+picked_up() {
+	grep -c '^Picked up JAVA_TOOL_OPTIONS: ' "$work/err"
+}
+java=$java_home/bin/java
+hello "mtrace run -- java" "hello a b" "$java" -cp "$work/classes" Hello a b
+expect "and the JVM has nothing to say of it" 0 "$(picked_up)"
+mkdir -p "$work/jdk/bin" && cp "$java" "$work/jdk/bin/java" && cp "$java" "$work/jdk/bin/service" && ln -s "$java_home/lib" "$java_home/conf" "$work/jdk/"
+hello "java under another name" "hello a" "$work/jdk/bin/service" -cp "$work/classes" Hello a
+expect "and the JVM has nothing to say of it, either" 0 "$(picked_up)"
+printf '#!/bin/sh\nJAVA=%s\n$JAVA -cp classes Hello child\nexec $JAVA -cp classes Hello "$@"\n' "$java" >"$work/start" && chmod +x "$work/start"
+hello "a script that becomes java" "$(printf 'hello child\nhello a')" "$work/start" a
+expect "its child is not recorded" 2 "$(query "$work/report.json" '.processes | length')"
+hello "sh -c that becomes java" "hello a" sh -c "exec $java -cp classes Hello a"
+JAVA_TOOL_OPTIONS=-Dx=y hello "beside other JAVA_TOOL_OPTIONS" "hello y" sh -c "exec $java -cp classes Hello y"
+grep -q '^Picked up JAVA_TOOL_OPTIONS: -Dx=y -agentpath:' "$work/err" && pass "which are kept" || fail "which are kept" "$(head -c 200 "$work/err")"
+expect "other programs' environment is left alone" "" "$(traced "$work/rec.mtr" env 2>/dev/null | grep JAVA)"
+
+bounded 60 env LD_PRELOAD="$shim" MTRACE_OPTIONS="mode=off:dir=$segments" "$java" -agentpath:"$shim" -cp "$work/classes" Hello off >"$work/out" 2>&1
+expect "mode=off: the agent does nothing" "hello off" "$(cat "$work/out")"
+bounded 60 env LD_PRELOAD="$shim" MTRACE_OPTIONS="exe=other:dir=$segments" "$java" -agentpath:"$shim" -cp "$work/classes" Hello passive >"$work/out" 2>&1
+expect "where nothing is recorded the agent does nothing" "hello passive" "$(cat "$work/out")"
+clear_segments
+preload -- "$java" -cp "$work/classes" Hello plain >"$work/out" 2>&1
+"$mtrace" report "$segments"/mtrace.* 2>/dev/null | grep -q "JNI references are not counted: mtrace run" &&
+	pass "a plain preload says what is not counted" || fail "a plain preload says what is not counted" "it does not"
+
+# ---- a JVM with the agent does what it does without ----
+mkdir "$work/plain" "$work/with"
+javac -Xlint -d "$work/plain" "$tests/programs/Load.java" "$tests/programs/java/Leaks.java" >"$work/out.plain" 2>&1
+traced "$work/rec.mtr" javac -Xlint -d "$work/with" "$tests/programs/Load.java" "$tests/programs/java/Leaks.java" 2>&1 |
+	grep -v '^mtrace: ' >"$work/out"
+cmp -s "$work/out" "$work/out.plain" && diff -r "$work/plain" "$work/with" >"$work/said" && pass "javac: same output, same classes" ||
+	fail "javac: same output, same classes" "$(head -c 300 "$work/out" "$work/said")"
+suite_end
