@@ -73,10 +73,11 @@ static void on_vm_init(struct jvmti_env *jvmti, struct jni_env *jni, void *threa
 static void on_object_free(struct jvmti_env *jvmti, int64_t tag)
 {
 	(void)jvmti;
-	agent_object_gone(tag);
+	if (!agent_is_class_tag(tag))
+		agent_object_gone(tag);
 }
 
-static bool listen(struct jvmti_env *jvmti, enum jvmti_event event)
+static bool ask_for(struct jvmti_env *jvmti, enum jvmti_event event)
 {
 	return !JVMTI(jvmti, SetEventNotificationMode, jvmti_set_event)(jvmti, JVMTI_ON, (int32_t)event, NULL);
 }
@@ -94,16 +95,22 @@ static void set_callback(struct jvmti_callbacks *callbacks, enum jvmti_event eve
 	callbacks->of[event - JVMTI_EVENTS_FIRST] = function;
 }
 
-static bool listen_to_all(struct jvmti_env *jvmti)
+/* A JVM that tells of exhaustion logs it, too, on its standard output. */
+static bool ask_for_all(struct jvmti_env *jvmti, bool quiet)
 {
 	struct jvmti_callbacks callbacks = {{NULL}};
 	bool tags = may(jvmti, JVMTI_can_tag_objects), frees = may(jvmti, JVMTI_can_generate_object_free_events);
+	bool heap = !quiet && may(jvmti, JVMTI_can_generate_resource_exhaustion_heap_events);
+	bool threads = !quiet && may(jvmti, JVMTI_can_generate_resource_exhaustion_threads_events);
 	set_callback(&callbacks, JVMTI_VMInit, (void *)on_vm_init);
 	set_callback(&callbacks, JVMTI_ObjectFree, (void *)on_object_free);
+	set_callback(&callbacks, JVMTI_ResourceExhausted, (void *)agent_on_exhausted);
 	if (JVMTI(jvmti, SetEventCallbacks, jvmti_set_callbacks)(jvmti, &callbacks, (int32_t)sizeof callbacks) ||
-	    !listen(jvmti, JVMTI_VMInit))
+	    !ask_for(jvmti, JVMTI_VMInit))
 		return false;
-	agent.watches_objects = tags && frees && listen(jvmti, JVMTI_ObjectFree);
+	agent.watches_objects = tags && frees && ask_for(jvmti, JVMTI_ObjectFree);
+	if (heap || threads)
+		(void)ask_for(jvmti, JVMTI_ResourceExhausted);
 	return true;
 }
 
@@ -114,12 +121,11 @@ void agent_start(struct java_vm *vm, const char *options)
 	struct jvmti_env *jvmti = NULL;
 	uint32_t nobody = 0;
 	int32_t phase = 0;
-	(void)options;
 	if (!boot_ready() ||
 	    !atomic_compare_exchange_strong_explicit(&agent.begun, &nobody, 1, memory_order_relaxed, memory_order_relaxed))
 		return;
 	if (((vm_get_env *)vm->functions[VM_GetEnv])(vm, (void **)&jvmti, JVMTI_VERSION_ASKED) != JNI_DONE ||
-	    !listen_to_all(jvmti)) {
+	    !ask_for_all(jvmti, options && !strcmp(options, "quiet"))) {
 		log_trouble("JNI references are not counted: ", "this JVM has no JVMTI", NULL);
 		return;
 	}

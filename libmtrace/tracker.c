@@ -1,9 +1,12 @@
 #include "tracker.h"
 
+#include <string.h>
+
 #include "capture.h"
 #include "control.h"
 #include "epochs.h"
 #include "event.h"
+#include "exhaustions.h"
 #include "history.h"
 #include "modules.h"
 #include "news.h"
@@ -409,6 +412,20 @@ void tracker_mark(const char *name, uint32_t flags)
 		counts_flush_live(e->self); /* the curve has it at the mark */
 	news_make_mark(name, flags);
 	event_leave(e);
+}
+
+uint32_t tracker_exhausted(uint32_t what, const char *text)
+{
+	char name[64] = "exhausted: ";
+	struct event event = event_enter(), *e = &event;
+	uint32_t id = exhaustions_add(what, text, e->self->id);
+	strncat(name, text, sizeof name - sizeof "exhausted: ");
+	if (!e->nested)
+		counts_flush_live(e->self);
+	if (id)
+		news_make_mark(name, 0);
+	event_leave(e);
+	return id;
 }
 
 /* ---- the process ------------------------------------------------------------------------------------- */

@@ -73,6 +73,9 @@ void tracker_thread_named(uintptr_t handle, const char *name);
 
 void tracker_mark(const char *name, uint32_t flags);
 
+/* A JVM is about to throw its error: kept, and a mark. The id of exhaustions.h; 0: only counted. */
+uint32_t tracker_exhausted(uint32_t what, const char *text);
+
 /* The process forked, and this is the parent. A library was unloaded, or may have been. The process ends. */
 void tracker_forked(void);
 void tracker_unloaded(void);

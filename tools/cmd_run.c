@@ -340,7 +340,7 @@ static pid_t start(struct run *run)
 	struct java_agent java;
 	set_up_java(run, &java);
 	struct spawn_request request = {.path = run->path, .argv = java.argv, .shim = run->preload ? run->shim : NULL,
-	                                .java_tool_options = java.tool_options, .run_id = run->run_id,
+	                                .java_options = java.java_options, .run_id = run->run_id,
 	                                .options = &run->shim_options, .inherited = &run->inherited};
 	spawn_take_over_signals(&run->inherited);
 	pid_t pid = spawn_command(&request);

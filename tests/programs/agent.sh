@@ -110,14 +110,14 @@ hello() {
 	(cd "$work" && traced "$work/rec.mtr" "$@" >"$work/out" 2>"$work/err")
 	{
 		[ "$(cat "$work/out")" = "$wanted" ] || echo "it says $(head -c 300 "$work/out")"
-		grep -v '^mtrace: \|^Picked up JAVA_TOOL_OPTIONS: ' "$work/err"
+		grep -v '^mtrace: \|^NOTE: Picked up JDK_JAVA_OPTIONS: ' "$work/err"
 		json "$work/rec.mtr" "$work/report.json" && query "$work/report.json" \
 			'.processes[0].trust.jni_counted | select(. != true) | "JNI is not counted"'
 	} >"$work/said"
 	verdict "$name" "$work/said"
 }
 picked_up() {
-	grep -c '^Picked up JAVA_TOOL_OPTIONS: ' "$work/err"
+	grep -c '^NOTE: Picked up JDK_JAVA_OPTIONS: ' "$work/err"
 }
 java=$java_home/bin/java
 hello "mtrace run -- java" "hello a b" "$java" -cp "$work/classes" Hello a b
@@ -129,8 +129,8 @@ printf '#!/bin/sh\nJAVA=%s\n$JAVA -cp classes Hello child\nexec $JAVA -cp classe
 hello "a script that becomes java" "$(printf 'hello child\nhello a')" "$work/start" a
 expect "its child is not recorded" 2 "$(query "$work/report.json" '.processes | length')"
 hello "sh -c that becomes java" "hello a" sh -c "exec $java -cp classes Hello a"
-JAVA_TOOL_OPTIONS=-Dx=y hello "beside other JAVA_TOOL_OPTIONS" "hello y" sh -c "exec $java -cp classes Hello y"
-grep -q '^Picked up JAVA_TOOL_OPTIONS: -Dx=y -agentpath:' "$work/err" && pass "which are kept" || fail "which are kept" "$(head -c 200 "$work/err")"
+JDK_JAVA_OPTIONS=-Dx=y hello "beside other JDK_JAVA_OPTIONS" "hello y" sh -c "exec $java -cp classes Hello y"
+grep -q '^NOTE: Picked up JDK_JAVA_OPTIONS: -agentpath:.* -Dx=y$' "$work/err" && pass "which are kept" || fail "which are kept" "$(head -c 200 "$work/err")"
 expect "other programs' environment is left alone" "" "$(traced "$work/rec.mtr" env 2>/dev/null | grep JAVA)"
 
 bounded 60 env LD_PRELOAD="$shim" MTRACE_OPTIONS="mode=off:dir=$segments" "$java" -agentpath:"$shim" -cp "$work/classes" Hello off >"$work/out" 2>&1

@@ -134,38 +134,64 @@ static char *text_of(const char *a, const char *b, const char *c, const char *d)
 	return text;
 }
 
-static char **with_argument(char **argv, char *argument)
+/* In front of the program's own options, which win. */
+static char **with_arguments(char **argv, char *first, char *second)
 {
-	size_t count = 0;
+	size_t count = 0, added = 0;
 	while (argv[count])
 		count++;
-	char **more = calloc(count + 2, sizeof *more);
+	char **more = calloc(count + 3, sizeof *more);
 	if (!more)
 		die(2, "out of memory");
-	more[0] = argv[0];
-	more[1] = argument;
-	memcpy(more + 2, argv + 1, count * sizeof *more); /* its end included */
+	more[added++] = argv[0];
+	more[added++] = first;
+	if (second)
+		more[added++] = second;
+	memcpy(more + added, argv + 1, count * sizeof *more); /* its end included */
 	return more;
 }
 
 static bool has_agent(char **argv, const char *shim)
 {
-	const char *set = getenv("JAVA_TOOL_OPTIONS");
+	static const char *const variables[] = {"JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS"};
 	for (size_t i = 1; argv[i]; i++)
 		if (strstr(argv[i], "-agentpath:") && strstr(argv[i], shim))
 			return true;
-	return set && strstr(set, shim);
+	for (size_t i = 0; i < 2; i++)
+		if (getenv(variables[i]) && strstr(getenv(variables[i]), shim))
+			return true;
+	return false;
+}
+
+/* JDK 9 and later have their classes in lib/modules. */
+static bool knows_xlog(const char *launcher)
+{
+	char real[PATH_MAX], modules[PATH_MAX + 16];
+	if (!realpath(launcher, real))
+		return false;
+	*strrchr(real, '/') = '\0';
+	snprintf(modules, sizeof modules, "%s/../lib/modules", real);
+	return access(modules, F_OK) == 0;
+}
+
+#define NO_LOG "-Xlog:jvmti=off"
+
+static char **arguments_of(const char *path, const char *prefix, char **argv, const char *shim)
+{
+	bool quiet = !knows_xlog(path);
+	return with_arguments(argv, text_of(prefix, "-agentpath:", shim, quiet ? "=quiet" : ""),
+	                      quiet ? NULL : text_of(prefix, NO_LOG, "", ""));
 }
 
 void java_set_up(const char *path, char **argv, const char *shim, const char *follow, struct java_agent *agent)
 {
-	const char *set = getenv("JAVA_TOOL_OPTIONS");
+	const char *set = getenv("JDK_JAVA_OPTIONS"), *kept = set ? set : "";
 	*agent = (struct java_agent){.argv = argv};
 	if (strchr(shim, '=') || has_agent(argv, shim)) /* the JVM takes what follows for the agent's options */
 		return;
 	const char *prefix = is_launcher(path) && !follows_java(follow) ? option_prefix(path) : NULL;
 	if (prefix)
-		agent->argv = with_argument(argv, text_of(prefix, "-agentpath:", shim, ""));
+		agent->argv = arguments_of(path, prefix, argv, shim);
 	else if (is_launcher(path) || leads_to_java(path, argv, follow))
-		agent->tool_options = text_of(set ? set : "", set && *set ? " " : "", "-agentpath:", shim);
+		agent->java_options = text_of("-agentpath:", shim, " " NO_LOG " ", kept);
 }

@@ -24,7 +24,7 @@ struct spawn_request {
 	const char *path;  /* the program's file */
 	char **argv;
 	const char *shim;  /* NULL: untracked */
-	const char *java_tool_options; /* value of that variable; NULL: as it is */
+	const char *java_options; /* value of JDK_JAVA_OPTIONS; NULL: as it is */
 	const char *run_id;
 	struct environment_options *options;
 	const struct spawn_inherited *inherited;
