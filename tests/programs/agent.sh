@@ -142,6 +142,57 @@ preload -- "$java" -cp "$work/classes" Hello plain >"$work/out" 2>&1
 "$mtrace" report "$segments"/mtrace.* 2>/dev/null | grep -q "JNI references are not counted: mtrace run" &&
 	pass "a plain preload says what is not counted" || fail "a plain preload says what is not counted" "it does not"
 
+# ---- it runs out of something ----
+javac --release 17 -d "$work/classes" "$tests/programs/java/Exhaust.java"
+
+# exhausted NAME HOME WHAT TIMES FILTER OPTION…: runs out of it, is killed; FILTER of its exhaustions prints what is wrong.
+exhausted() {
+	local name=$1 home=$2 what=$3 times=$4 filter=$5 pid
+	shift 5
+	clear_segments
+	: >"$work/out"
+	(ulimit -v 12000000 && in_background preload -- "$home/bin/java" -agentpath:"$shim" -Xlog:jvmti=off -Xmx64m -XX:CompressedClassSpaceSize=64m \
+		-XX:ReservedCodeCacheSize=64m -cp "$work/classes" "$@" Exhaust "$what" "$times" >"$work/out" 2>"$work/err"
+	echo $! >"$work/pid"
+	wait) 2>/dev/null &
+	within 100 grep -q exhausted "$work/out"
+	pid=$(cat "$work/pid")
+	kill -KILL "$pid"
+	wait
+	{
+		[ "$(grep -v '\[os,thread\]' "$work/out")" = exhausted ] || echo "it says $(head -c 300 "$work/out" "$work/err")"
+		json "$(segment_of "$pid")" "$work/report.json" && query "$work/report.json" ".processes[0] | . as \$p | .exhaustions | $filter"
+	} >"$work/said"
+	verdict "$name" "$work/said"
+}
+
+heap_filter='(length | select(. < 2) | "kept \(.) times"),
+	(.[0].heap.classes[0] | select(.class != "long[]" or .objects < 30000 or .bytes < 1000 * .objects) | "most is \(.)"),
+	([.[0].heap.classes[] | select(.class == "Exhaust$Column" and .objects > 30000)] | length | select(. != 1) | "no columns"),
+	(.[0].heap | select(.bytes < 40000000 or (.whole | not)) | "the heap is \(.bytes)"),
+	(.[1:][] | select(.heap) | "a second histogram"),
+	(.[] | select(.what != "java-heap" or .text != "Java heap space") | "it is \(.what), \(.text)"),
+	($p.marks | map(select(.name == "exhausted: Java heap space")) | length | select(. < 2) | "\(.) marks")'
+while read -r version home <&3; do
+	exhausted "JDK $version: the Java heap is exhausted" "$home" heap 2 "$heap_filter"
+done 3< <(jdks)
+exhausted "threads are exhausted" "$java_home" threads 1 '(length | select(. != 1) | "kept \(.) times"),
+	(.[0] | select(.what != "threads") | "it is \(.what)"),
+	(.[0].threads_by_stack[0] as $most | $p.stacks[] | select(.id == $most.stack) |
+		select($most.threads < 4 or ([.frames[].function] | index("Exhaust.threads") | not)) | "most are made by \(.frames[3].function)")'
+exhausted "metaspace is exhausted" "$java_home" metaspace 1 '(length | select(. != 1) | "kept \(.) times"),
+	(.[0] | select(.what != "other" or .text != "Metaspace" or .heap) | "it is \(.)")' -XX:MaxMetaspaceSize=16m
+exhausted "a thousand times" "$java_home" heap 1000 'length | select(. != 8) | "kept \(.) times"' -Xmx16m -XX:+UseSerialGC
+
+# The same in a recording, and the JVM logs nothing on its own.
+(cd "$work" && traced "$work/rec.mtr" "$java" -Xmx64m -cp classes Exhaust heap 2 end >"$work/out" 2>"$work/err")
+{
+	[ "$(cat "$work/out")" = exhausted ] || echo "it says $(head -c 300 "$work/out")"
+	json "$work/rec.mtr" "$work/report.json" && query "$work/report.json" ".processes[0] | . as \$p | .exhaustions | $heap_filter"
+	"$mtrace" report "$work/rec.mtr" | grep -q '^  exhausted Java heap space, at .*, by java; [0-9]* more$' || echo "the report does not say it"
+} >"$work/said"
+verdict "exhaustion in a recording" "$work/said"
+
 # ---- a JVM with the agent does what it does without ----
 mkdir "$work/plain" "$work/with"
 javac -Xlint -d "$work/plain" "$tests/programs/Load.java" "$tests/programs/java/Leaks.java" >"$work/out.plain" 2>&1

@@ -109,6 +109,23 @@ struct profile_event {
 	const char *text; /* the field of form text or mark; "" none */
 };
 
+/* A JVM ran out of something; ascending by time. */
+struct profile_exhaustion {
+	uint64_t time_ns;   /* since the process's segment was made */
+	uint32_t what;      /* MTRACE_EXHAUSTED_* */
+	uint32_t thread;    /* index in threads, PROFILE_NO_THREAD unknown */
+	const char *text;   /* the JVM's own */
+	uint32_t histogram; /* enum mtrace_histogram: what follows is known of the whole heap, or of a part */
+	uint64_t objects, bytes, pause_ns;
+};
+
+/* One of the largest classes at an exhaustion. By exhaustion, then largest first. */
+struct profile_class {
+	uint32_t exhaustion; /* index in exhaustions */
+	const char *name;    /* as Java has it: java.lang.String[] */
+	uint64_t objects, bytes;
+};
+
 struct profile_counter {
 	const char *name;
 	uint64_t value;
@@ -177,6 +194,10 @@ struct profile_process {
 	uint32_t event_count;
 	uint64_t events_written;      /* ever; those not in events were overwritten or never finished */
 	uint64_t events_overwritten;
+	struct profile_exhaustion *exhaustions;
+	uint32_t exhaustion_count;
+	struct profile_class *classes;
+	uint32_t class_count;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */

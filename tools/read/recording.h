@@ -57,6 +57,8 @@ enum recording_type {
 	RECORDING_BOUNDARIES, /* from here on a reader may do without */
 	RECORDING_CHANGES,
 	RECORDING_EVENTS, /* not required: older readers do without */
+	RECORDING_EXHAUSTIONS,
+	RECORDING_CLASSES,
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

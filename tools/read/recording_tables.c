@@ -66,6 +66,8 @@ static const struct recording_field process_fields[] = {
 	NUMBER(44, profile_process, events_written),
 	NUMBER(45, profile_process, events_overwritten),
 	FLAG(46, profile_process, jni),
+	NUMBER(47, profile_process, exhaustion_count),
+	NUMBER(48, profile_process, class_count),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
@@ -162,6 +164,24 @@ static const struct recording_field event_fields[] = {
 	STRING(11, profile_event, text),
 };
 
+static const struct recording_field exhaustion_fields[] = {
+	DELTA(1, profile_exhaustion, time_ns),
+	NUMBER(2, profile_exhaustion, what),
+	INDEX(3, profile_exhaustion, thread),
+	STRING(4, profile_exhaustion, text),
+	NUMBER(5, profile_exhaustion, histogram),
+	NUMBER(6, profile_exhaustion, objects),
+	NUMBER(7, profile_exhaustion, bytes),
+	NUMBER(8, profile_exhaustion, pause_ns),
+};
+
+static const struct recording_field class_fields[] = {
+	DELTA(1, profile_class, exhaustion),
+	STRING(2, profile_class, name),
+	NUMBER(3, profile_class, objects),
+	NUMBER(4, profile_class, bytes),
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -184,6 +204,9 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 				  ARRAY(boundaries, boundary_count)},
 	[RECORDING_CHANGES] = {"changes", TABLE(change_fields, profile_change, false), ARRAY(changes, change_count)},
 	[RECORDING_EVENTS] = {"events", TABLE(event_fields, profile_event, false), ARRAY(events, event_count)},
+	[RECORDING_EXHAUSTIONS] = {"exhaustions", TABLE(exhaustion_fields, profile_exhaustion, true),
+				   ARRAY(exhaustions, exhaustion_count)},
+	[RECORDING_CLASSES] = {"classes", TABLE(class_fields, profile_class, false), ARRAY(classes, class_count)},
 };
 
 /* ---- fields of a row in memory ---- */

@@ -1,7 +1,10 @@
 import java.util.ArrayList;
 import java.util.List;
 
-/** Runs out of what the first argument says, for tests/programs/agent.sh; says "exhausted" once it has, and waits. */
+/**
+ * Runs out of what the first argument says, as often as the second says, for tests/programs/agent.sh; says "exhausted" when
+ * it has, and waits; or ends, when there is a third.
+ */
 public final class Exhaust {
 	private static final List<Object> kept = new ArrayList<>();
 
@@ -58,10 +61,13 @@ public final class Exhaust {
 					threads();
 				}
 			} catch (OutOfMemoryError e) {
+				kept.clear();
 				if (times == 1)
 					System.out.println("exhausted");
 			}
 		}
-		sleep();
+		if (arguments.length < 3)
+			sleep();
+		System.exit(0);
 	}
 }
