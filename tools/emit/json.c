@@ -13,6 +13,7 @@
 #include "emit/emit_text.h"
 #include "emit/events.h"
 #include "emit/verdict_text.h"
+#include "model/direct.h"
 #include "model/exhaustion.h"
 #include "model/leaks.h"
 
@@ -331,6 +332,9 @@ static void stack(const struct profile_process *p, const struct profile_stack *s
 	fprintf(out, ",\"verdict\":\"%s\"", row ? verdict_name(row->verdict.kind) : "unknown");
 	if (row)
 		judgement(row, out);
+	const struct direct_owner *owner = direct_owner_of(p, s);
+	if (owner)
+		fprintf(out, ",\"owner\":\"%s\"", owner->id);
 	fprintf(out, ",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
 	for (uint32_t i = 0; i < s->frame_count; i++)
 		fprintf(out, "%s%s", i ? "," : "", frame_text(p, s->frames[i], texts));
