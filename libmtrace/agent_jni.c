@@ -31,18 +31,18 @@ static struct tracker_handle handle_of(enum mtrace_kind kind, enum mtrace_family
 	return (struct tracker_handle){kind, family, (uintptr_t)key};
 }
 
-static void note_made(enum mtrace_kind kind, enum mtrace_family family, const void *key, size_t size,
-		      const struct unwind_start *at)
+static __attribute__((noinline)) void note_made(enum mtrace_kind kind, enum mtrace_family family, const void *key, size_t size,
+						 const struct unwind_start *at)
 {
 	struct tracker_handle handle = handle_of(kind, family, key);
-	if (key && boot_ready())
+	if (boot_ready())
 		tracker_jni_made(&handle, size, at);
 }
 
-static void note_releasing(enum mtrace_kind kind, enum mtrace_family family, const void *key)
+static __attribute__((noinline)) void note_releasing(enum mtrace_kind kind, enum mtrace_family family, const void *key)
 {
 	struct tracker_handle handle = handle_of(kind, family, key);
-	if (key && boot_ready())
+	if (boot_ready())
 		tracker_jni_releasing(&handle);
 }
 
@@ -54,12 +54,14 @@ enum { HANDLE_BYTES = sizeof(void *) };
 	static void *hook_##make(struct jni_env *env, void *object)                                                    \
 	{                                                                                                              \
 		void *reference = REAL(make)(env, object);                                                             \
-		note_made(kind, MTRACE_FAMILY_JNI_REFERENCE, reference, HANDLE_BYTES, HERE_START);                     \
+		if (likely(reference))                                                                                 \
+			note_made(kind, MTRACE_FAMILY_JNI_REFERENCE, reference, HANDLE_BYTES, HERE_START);             \
 		return reference;                                                                                      \
 	}                                                                                                              \
 	static void hook_##release(struct jni_env *env, void *reference)                                               \
 	{                                                                                                              \
-		note_releasing(kind, MTRACE_FAMILY_JNI_REFERENCE, reference);                                          \
+		if (likely(reference))                                                                                 \
+			note_releasing(kind, MTRACE_FAMILY_JNI_REFERENCE, reference);                                  \
 		REAL(release)(env, reference);                                                                         \
 	}
 REFERENCE(NewGlobalRef, DeleteGlobalRef, MTRACE_KIND_JNI_GLOBAL)
@@ -82,7 +84,8 @@ static void note_buffer(const void *buffer, size_t size, const struct unwind_sta
 
 static void note_buffer_releasing(const void *buffer)
 {
-	note_releasing(MTRACE_KIND_JNI_BUFFER, MTRACE_FAMILY_JNI_BUFFER, buffer);
+	if (likely(buffer))
+		note_releasing(MTRACE_KIND_JNI_BUFFER, MTRACE_FAMILY_JNI_BUFFER, buffer);
 }
 
 #define STRING(get, release, size)                                                                                     \

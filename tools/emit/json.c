@@ -240,6 +240,13 @@ static json_t *heap_of(const struct profile_process *p, uint32_t exhaustion)
 	return o;
 }
 
+static const char *what_of(const struct profile_exhaustion *x)
+{
+	if (x->what & MTRACE_EXHAUSTED_HEAP)
+		return "java-heap";
+	return x->what & MTRACE_EXHAUSTED_THREADS ? "threads" : "other";
+}
+
 /* When a JVM ran out of something, before it threw its error. */
 static json_t *exhaustions(const struct profile_process *p)
 {
@@ -247,7 +254,7 @@ static json_t *exhaustions(const struct profile_process *p)
 	for (uint32_t i = 0; i < p->exhaustion_count; i++) {
 		const struct profile_exhaustion *x = &p->exhaustions[i];
 		json_t *o = must(json_object());
-		set(o, "what", string(x->what & MTRACE_EXHAUSTED_HEAP ? "java-heap" : x->what & MTRACE_EXHAUSTED_THREADS ? "threads" : "other"));
+		set(o, "what", string(what_of(x)));
 		set(o, "text", string(x->text));
 		set_number(o, "time_ns", x->time_ns);
 		set_number(o, "tid", x->thread < p->thread_count ? p->threads[x->thread].tid : 0);

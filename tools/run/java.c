@@ -83,8 +83,9 @@ static bool has_launcher(const char *argument, int *words_left)
 	bool found = false;
 	if (!words)
 		die(2, "out of memory");
-	for (char *word = strtok_r(words, between, &rest); word && !found && --*words_left >= 0; word = strtok_r(NULL, between, &rest))
-		found = names_launcher(word);
+	for (char *word = strtok_r(words, between, &rest); word && --*words_left >= 0; word = strtok_r(NULL, between, &rest))
+		if ((found = names_launcher(word)))
+			break;
 	free(words);
 	return found;
 }
