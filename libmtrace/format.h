@@ -53,8 +53,16 @@ enum mtrace_kind {
 	MTRACE_KIND_COUNT = 10
 };
 
-/* Families of the live table: address spaces that may hold the same address at the same time. */
-enum mtrace_family { MTRACE_FAMILY_MALLOC = 0, MTRACE_FAMILY_POOL = 1, MTRACE_FAMILY_COUNT = 8 };
+/* Families of the live table: address spaces that may hold the same address at the same time. Those of JNI: */
+enum mtrace_family {
+	MTRACE_FAMILY_MALLOC = 0,
+	MTRACE_FAMILY_POOL = 1,
+	MTRACE_FAMILY_JNI_REFERENCE = 2, /* jni-global, jni-weak: by the reference, without its lowest bits */
+	MTRACE_FAMILY_JNI_BUFFER = 3,    /* jni-buffer: by its address; an array of the Java heap may be there several times */
+	MTRACE_FAMILY_JNI_OBJECT = 4,    /* jni-buffer of NewDirectByteBuffer: by a number of its own, times 8 */
+	MTRACE_FAMILY_JNI_THREAD = 5,    /* attached-thread: by its JNIEnv */
+	MTRACE_FAMILY_COUNT = 8
+};
 
 /* ---- regions ---------------------------------------------------------------------------------------- */
 
@@ -85,6 +93,8 @@ enum mtrace_region_id {
 	MTRACE_REGION_METHODS,          /* struct mtrace_method; index = method id, 0 unused */
 	MTRACE_REGION_METHOD_NAMES,     /* bytes; NUL-terminated strings of METHODS, offset 0 is the empty string */
 	MTRACE_REGION_STREAM,           /* struct mtrace_stream_head, descriptions, parts; may be absent, or empty */
+	MTRACE_REGION_EXHAUSTIONS,      /* struct mtrace_exhaustion; index 0 unused; absent in older segments */
+	MTRACE_REGION_CLASSES,          /* struct mtrace_class; index 0 unused; likewise */
 	MTRACE_REGION_COUNT,
 	MTRACE_REGION_MAX = 32
 };
@@ -130,6 +140,7 @@ enum mtrace_counter {
 /* Bits of features_optional. */
 #define MTRACE_FEATURE_DIES_WITH_PROCESS 1ull /* nobody holds the file: what is not read while the process lives is lost */
 #define MTRACE_FEATURE_RANGES_FREED 2ull      /* rows of mapped ranges count what went, see mtrace_range_table.told */
+#define MTRACE_FEATURE_JNI 4ull               /* a JVM with our agent: JNI kinds are recorded, from some moment on */
 
 /* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
    are not for forks, so that a storm of these leaves room for the command's own images. */
@@ -528,6 +539,39 @@ struct mtrace_mark {
 	char name[48];    /* NUL-terminated, cut to fit */
 };
 static_assert(sizeof(struct mtrace_mark) == 64, "segment format");
+
+/* ---- exhaustion ----------------------------------------------------------------------------------------
+ *
+ * A JVM ran out of something, and was about to throw its error. Each is a mark as well, so what every stack counted then is
+ * known, and the threads that were there are those of THREADS that had begun and not ended.
+ */
+#define MTRACE_EXHAUSTED_HEAP 2u    /* as JVMTI has them */
+#define MTRACE_EXHAUSTED_THREADS 4u
+enum mtrace_histogram { MTRACE_HISTOGRAM_NONE = 0, MTRACE_HISTOGRAM_WHOLE = 1, MTRACE_HISTOGRAM_CUT = 2 /* it took too long */ };
+
+struct mtrace_exhaustion {
+	_Atomic uint32_t ready;
+	uint32_t what;              /* MTRACE_EXHAUSTED_*; neither: metaspace, or what the text says */
+	uint64_t mono_ns;           /* CLOCK_MONOTONIC */
+	uint32_t thread;            /* thread id, 0 unknown */
+	_Atomic uint32_t histogram; /* enum mtrace_histogram: release, after its classes and what follows */
+	uint64_t objects;           /* that were looked at */
+	uint64_t bytes;
+	uint64_t pause_ns;          /* how long the program stood for it */
+	char text[64];              /* the JVM's own: "Java heap space"; NUL-terminated, cut to fit */
+	uint64_t reserved;
+};
+static_assert(sizeof(struct mtrace_exhaustion) == 120, "segment format");
+
+/* The largest classes of the Java heap, at one exhaustion; largest first. */
+struct mtrace_class {
+	uint32_t exhaustion;
+	uint32_t reserved;
+	uint64_t objects;
+	uint64_t bytes;
+	char signature[104]; /* as in class files: Ljava/lang/String; NUL-terminated, cut to fit */
+};
+static_assert(sizeof(struct mtrace_class) == 128, "segment format");
 
 /* ---- mapped ranges ------------------------------------------------------------------------------------
  *

@@ -269,10 +269,13 @@ static void note_outgrown(uint32_t lines)
 }
 
 /* Gives the page its first leaf, or a larger one in front of those it has: most of its blocks will be there, and it is
-   where is looked first. Losing the race to another thread is success. */
-static bool add_leaf(atomic_word *page, uint64_t size)
+   where is looked first. `entry` is what the caller found full: if there is another by now, somebody else has added one,
+   which is success (and a page whose leaf has LINES_MOST gets no second one of that size, L3). */
+static bool add_leaf(atomic_word *page, uint64_t entry, uint64_t size)
 {
-	uint64_t entry = atomic_load_explicit(page, memory_order_acquire), behind = 0;
+	uint64_t behind = 0;
+	if (first_leaf(page) != entry)
+		return true;
 	uint32_t doubled = MTRACE_LEAF_LINES(entry) * 2, lines = entry ? predict_lines(size) : first_lines(size);
 	if (entry && lines < doubled)
 		lines = doubled < LINES_MOST ? doubled : LINES_MOST;
@@ -315,7 +318,8 @@ __attribute__((noinline)) enum live_result live_insert(enum mtrace_family family
 		huge_store(huge_key(family, address), block->size);
 	for (int tries = 0; tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
 		struct slot found, empty = {NULL, 0};
-		if (unlikely(find_slot(first_leaf(page), address, &found, &empty))) {
+		uint64_t leaf = first_leaf(page);
+		if (unlikely(find_slot(leaf, address, &found, &empty))) {
 			read_block(huge_key(family, address), found.value,
 				   atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
 			bool moved = found.value & MTRACE_SLOT_MOVING;
@@ -324,7 +328,7 @@ __attribute__((noinline)) enum live_result live_insert(enum mtrace_family family
 		} else if (likely(empty.word)) {
 			if (likely(set_slot(&empty, word, block->side)))
 				return LIVE_DONE;
-		} else if (!add_leaf(page, block->size)) {
+		} else if (!add_leaf(page, leaf, block->size)) {
 			return LIVE_FULL;
 		}
 	}
@@ -343,6 +347,58 @@ __attribute__((noinline)) bool live_remove(enum mtrace_family family, uintptr_t 
 	atomic_store_explicit(found.word, 0, memory_order_release); /* L1 */
 	return true;
 }
+
+/* ---- an address that may be live several times (L5) ---------------------------------------------------------- */
+
+/* An empty slot where the address may stand; NULL: none, or damaged. */
+static atomic_word *find_empty(uint64_t leaf, uintptr_t address)
+{
+	for (; leaf; leaf = next_leaf(leaf)) {
+		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
+		if (line == &live_no_line)
+			return NULL;
+		atomic_word *empty = empty_in_line(line);
+		if (empty)
+			return empty;
+	}
+	return NULL;
+}
+
+__attribute__((noinline)) enum live_result live_insert_another(enum mtrace_family family, uintptr_t address,
+							       const struct live_block *block)
+{
+	atomic_word *page = leaf_of(family, address, true);
+	struct live_block kept = *block;
+	if (kept.size >= MTRACE_SLOT_SIZE_HUGE) /* the huge table has one size for an address */
+		kept.size = MTRACE_SLOT_SIZE_HUGE - 1;
+	if (kept.size != block->size)
+		segment_count(MTRACE_COUNTER_huge_sizes_lost);
+	for (int tries = 0; page && tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
+		uint64_t leaf = first_leaf(page);
+		struct slot empty = {find_empty(leaf, address), 0};
+		if (empty.word && set_slot(&empty, make_word(address, &kept), kept.side))
+			return LIVE_DONE;
+		if (!empty.word && (MTRACE_LEAF_LINES(leaf) >= LINES_MOST || !add_leaf(page, leaf, kept.size)))
+			return LIVE_FULL;
+	}
+	return LIVE_FULL;
+}
+
+__attribute__((noinline)) bool live_remove_one(enum mtrace_family family, uintptr_t address, struct live_block *old)
+{
+	atomic_word *page = leaf_of(family, address, false);
+	struct slot found;
+	while (page && find_slot(first_leaf(page), address, &found, NULL)) { /* each failure is another thread's remove */
+		read_block(huge_key(family, address), found.value,
+			   atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
+		/* L5: acquire and release as in set_slot */
+		if (atomic_compare_exchange_strong_explicit(found.word, &found.value, 0, memory_order_acq_rel, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+/* ---- moves ---------------------------------------------------------------------------------------------- */
 
 static uint32_t side_with_thread(uint32_t side, uint32_t thread)
 {

@@ -15,12 +15,15 @@
  *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
  *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
+ *   L5 where an address may be live several times (the family JNI_BUFFER), L2 does not hold, slots are cleared by
+ *      compare-and-swap, too, and such an address is never replaced or moved: each success of a remove is one insert's.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.
  *
  *   op x op      insert   remove   begin/end/cancel_move
  *   insert         ok       ok       ok   (an insert over a moving block replaces it: the block had moved)
  *   remove         ok       host's bug (double free): one of them finds nothing
  *   *_move         ok       host's bug; a move ends only what still bears the mover's own tag
+ *   insert_another and remove_one: ok with each other, and never on a family of the others
  *
  * Lock-free, async-signal-safe, O(1). Bound: about 15 bytes a block for small ones, 64 bytes a page at least; the
  * segment's cap; when full the insert says so and the block is counted per stack only.
@@ -59,6 +62,11 @@ enum live_result live_insert(enum mtrace_family family, uintptr_t address, const
 
 /* false: no such block. */
 bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old);
+
+/* The same where an address may be live several times at once (L5): the insert replaces nothing, the remove takes any one of
+   them. LIVE_FULL also when there are more at one address than its page has room for: some 20. */
+enum live_result live_insert_another(enum mtrace_family family, uintptr_t address, const struct live_block *block);
+bool live_remove_one(enum mtrace_family family, uintptr_t address, struct live_block *old);
 
 /* ---- the common case, in line: the page has a leaf, the block's line has room, the block was not there ---- */
 

@@ -48,6 +48,8 @@ static const struct region_row region_rows[MTRACE_REGION_COUNT] = {
 	[MTRACE_REGION_METHODS] = {sizeof(struct mtrace_method), 3, 0, 1},
 	[MTRACE_REGION_METHOD_NAMES] = {1, 12, 0, 1},
 	[MTRACE_REGION_STREAM] = {MTRACE_STREAM_PART_BYTES, 10, 0, 0},
+	[MTRACE_REGION_EXHAUSTIONS] = {sizeof(struct mtrace_exhaustion), 0, 16u << 10, 1},
+	[MTRACE_REGION_CLASSES] = {sizeof(struct mtrace_class), 0, 16u << 10, 1},
 };
 
 enum { STEP_LEAST = 16 << 10, STEP_MOST = 4 << 20 };

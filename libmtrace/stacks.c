@@ -4,7 +4,7 @@
 
 /* Live entries keep a row in 26 bits. */
 #define ROW_MOST ((1u << MTRACE_SLOT_ROW_BITS) - 1)
-#define FALLBACK_KINDS (MTRACE_KIND_THREAD + 1)
+#define FALLBACK_KINDS (MTRACE_KIND_ATTACHED_THREAD + 1)
 
 static uint32_t marker_frames[MTRACE_MARKER_COUNT];
 static uint32_t fallback_rows[FALLBACK_KINDS][2]; /* TABLE_FULL, NO_STACK */

@@ -1,9 +1,12 @@
 #include "tracker.h"
 
+#include <string.h>
+
 #include "capture.h"
 #include "control.h"
 #include "epochs.h"
 #include "event.h"
+#include "exhaustions.h"
 #include "history.h"
 #include "modules.h"
 #include "news.h"
@@ -64,11 +67,13 @@ static __attribute__((cold, noinline)) void count_nested(struct thread_state *se
 		stream_drop(self);
 }
 
-/* The process's live bytes, and the stream, which a pool's blocks are in, too. */
+/* The process's live bytes, and the stream, which a pool's blocks are in, too; JNI's are in neither. */
 static inline void tell_of_block(const struct event *e, enum mtrace_family family, uint32_t what, uintptr_t p,
 				 const struct live_block *block)
 {
 	int64_t bytes = what == MTRACE_STREAM_FREED ? -(int64_t)block->size : (int64_t)block->size;
+	if (unlikely(family > MTRACE_FAMILY_POOL))
+		return;
 	if (unlikely(family != MTRACE_FAMILY_MALLOC))
 		bytes = 0;
 	if (unlikely(e->nested))
@@ -291,6 +296,61 @@ void tracker_pool_freeing(const void *p)
 	record_free(&event, MTRACE_FAMILY_POOL, p);
 }
 
+/* ---- JNI: references, buffers, attached threads ----------------------------------------------------------- */
+
+static void insert_another(const struct event *e, uintptr_t key, const struct live_block *block)
+{
+	if (live_insert_another(MTRACE_FAMILY_JNI_BUFFER, key, block) != LIVE_DONE)
+		segment_count(MTRACE_COUNTER_drop_live_full);
+	counts_allocated(event_tallies(e), block->row, block->size);
+}
+
+void tracker_jni_made(const struct tracker_handle *handle, size_t size, const struct unwind_start *at)
+{
+	struct event event = event_enter(), *e = &event;
+	struct live_block block = new_block(e->self, capture_row(e, handle->kind, at), size);
+	if (handle->family == MTRACE_FAMILY_JNI_BUFFER)
+		insert_another(e, handle->key, &block);
+	else
+		record_block(e, handle->family, handle->key, &block);
+	event_leave(e);
+}
+
+void tracker_jni_releasing(const struct tracker_handle *handle)
+{
+	struct event event = event_enter(), *e = &event;
+	struct live_block old;
+	bool known = handle->family == MTRACE_FAMILY_JNI_BUFFER ? live_remove_one(handle->family, handle->key, &old)
+								: live_remove(handle->family, handle->key, &old);
+	if (likely(known))
+		counts_freed_of_age(event_tallies(e), old.row, old.size, old.side, &e->self->aged_side);
+	else
+		segment_count(MTRACE_COUNTER_unknown_jni_releases);
+	event_leave(e);
+}
+
+bool tracker_jni_release_begin(const struct tracker_handle *handle, struct live_move *move)
+{
+	struct event event = event_enter(), *e = &event;
+	bool known = live_begin_move(handle->family, handle->key, e->self->id, move);
+	event_leave(e);
+	return known;
+}
+
+void tracker_jni_release_end(const struct live_move *move, bool done)
+{
+	struct event event = event_enter(), *e = &event;
+	if (done) {
+		live_end_move(move, e->self->id);
+		counts_freed_of_age(event_tallies(e), move->old.row, move->old.size, move->old.side, &e->self->aged_side);
+	} else {
+		live_cancel_move(move, e->self->id);
+	}
+	event_leave(e);
+}
+
+/* ---- reallocation --------------------------------------------------------------------------------------- */
+
 /* From the real call on, the old block's address may be anybody's: its free has its number before that. */
 void tracker_realloc_begin(struct tracker_move *m, const void *old)
 {
@@ -488,6 +548,20 @@ void tracker_mark(const char *name, uint32_t flags)
 		counts_flush_live(e->self); /* the curve has it at the mark */
 	news_make_mark(name, flags);
 	event_leave(e);
+}
+
+uint32_t tracker_exhausted(uint32_t what, const char *text)
+{
+	char name[64] = "exhausted: ";
+	struct event event = event_enter(), *e = &event;
+	uint32_t id = exhaustions_add(what, text, e->self->id);
+	strncat(name, text, sizeof name - sizeof "exhausted: ");
+	if (!e->nested)
+		counts_flush_live(e->self);
+	if (id)
+		news_make_mark(name, 0);
+	event_leave(e);
+	return id;
 }
 
 /* ---- the process ------------------------------------------------------------------------------------- */

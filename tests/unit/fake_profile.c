@@ -198,6 +198,7 @@ static void fill_process(struct profile *p, struct profile_process *process, uin
 	process->end_status = (int)next(state);
 	process->in_tracker = below(state, 2);
 	process->poisoned = below(state, 2);
+	process->jni = below(state, 2);
 	process->note = below(state, 3) ? NULL : text(p, state);
 	process->totals = counts(state);
 	for (uint32_t i = 0; i < MTRACE_KIND_COUNT; i++)
@@ -497,6 +498,7 @@ static void compare_description(struct comparison *c, const struct profile_proce
 	SAME(end_status);
 	SAME(in_tracker);
 	SAME(poisoned);
+	SAME(jni);
 	SAME_COUNTS(totals);
 	SAME_COUNTS(by_kind);
 	SAME(peak_live_bytes);

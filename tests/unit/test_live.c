@@ -250,6 +250,79 @@ START_TEST(threads_share_lines_without_loss)
 }
 END_TEST
 
+/* ---- an address that may be live several times ---- */
+
+#define BUFFER MTRACE_FAMILY_JNI_BUFFER
+
+START_TEST(one_address_several_times)
+{
+	struct live_block old;
+	uint64_t sum = 0;
+	for (uint32_t i = 1; i <= 15; i++) {
+		struct live_block block = block_of(i, 8 * i);
+		ck_assert_int_eq(live_insert_another(BUFFER, 0x7f0000001230, &block), LIVE_DONE);
+	}
+	for (uint32_t i = 1; i <= 15; i++) {
+		ck_assert(live_remove_one(BUFFER, 0x7f0000001230, &old));
+		ck_assert_uint_eq(old.size, 8 * old.row);
+		sum += old.row;
+	}
+	ck_assert_uint_eq(sum, 15 * 16 / 2); /* each of them once */
+	ck_assert(!live_remove_one(BUFFER, 0x7f0000001230, &old));
+}
+END_TEST
+
+START_TEST(too_often_at_one_address_is_said)
+{
+	struct live_block block = block_of(1, 8), old;
+	uint32_t n = 0;
+	while (n < 10000 && live_insert_another(BUFFER, 0x7f0000001230, &block) == LIVE_DONE)
+		n++;
+	ck_assert_uint_lt(n, 10000);
+	ck_assert_int_eq(live_insert_another(BUFFER, 0x7f0000001800, &block), LIVE_DONE); /* elsewhere on the page */
+	for (uint32_t i = 0; i < n; i++)
+		ck_assert(live_remove_one(BUFFER, 0x7f0000001230, &old));
+	ck_assert(!live_remove_one(BUFFER, 0x7f0000001230, &old));
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_damaged_ids), 0);
+}
+END_TEST
+
+static void *hold_at_one_address(void *seed)
+{
+	uint64_t state = (uint64_t)seed * 7919 + 1;
+	struct live_block block = block_of(1, 8), old;
+	for (int i = 0; i < 200000; i++) {
+		uint32_t holds = (uint32_t)(room_random(&state) % 4);
+		for (uint32_t h = 0; h < holds; h++)
+			if (live_insert_another(BUFFER, 0x7f0000001230, &block) != LIVE_DONE)
+				return "full";
+		for (uint32_t h = 0; h < holds; h++)
+			if (!live_remove_one(BUFFER, 0x7f0000001230, &old))
+				return "a block that was put in is gone";
+	}
+	return NULL;
+}
+
+static void run_threads(void *(*body)(void *))
+{
+	pthread_t threads[THREADS];
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, body, (void *)i);
+	for (int i = 0; i < THREADS; i++) {
+		void *trouble;
+		pthread_join(threads[i], &trouble);
+		ck_assert_msg(!trouble, "%s", (const char *)trouble);
+	}
+}
+
+START_TEST(each_remove_is_one_inserts)
+{
+	struct live_block old;
+	run_threads(hold_at_one_address);
+	ck_assert(!live_remove_one(BUFFER, 0x7f0000001230, &old));
+}
+END_TEST
+
 START_TEST(full_is_said_and_the_rest_goes_on)
 {
 	struct live_block block = block_of(1, 64), old;
@@ -308,12 +381,15 @@ int main(void)
 	tcase_add_test(plain, a_cancelled_move_leaves_all_as_it_was);
 	tcase_add_test(plain, a_move_ends_only_its_own_block);
 	tcase_add_test(plain, random_operations_match_a_reference);
+	tcase_add_test(plain, one_address_several_times);
+	tcase_add_test(plain, too_often_at_one_address_is_said);
 	tcase_add_test(plain, memory_for_64_byte_blocks);
 	tcase_add_test(plain, memory_for_1_kib_blocks);
 	suite_add_tcase(suite, plain);
 	tcase_add_checked_fixture(threads, setup, NULL);
 	tcase_set_timeout(threads, 60);
 	tcase_add_test(threads, threads_share_lines_without_loss);
+	tcase_add_test(threads, each_remove_is_one_inserts);
 	suite_add_tcase(suite, threads);
 	TCase *small = tcase_create("small");
 	tcase_add_checked_fixture(small, setup_small, NULL);

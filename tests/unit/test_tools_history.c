@@ -62,7 +62,7 @@ static void setup(void)
 	f = fake_segment_new();
 	fake_header(f)->epoch_ticks = 160;
 	uint32_t module = fake_module(f, "/usr/bin/thing", 7);
-	row = fake_stack(f, MTRACE_KIND_JNI_GLOBAL, module, (const uint64_t[]){0x10, 0x20, 0});
+	row = fake_stack(f, MTRACE_KIND_GOROUTINE, module, (const uint64_t[]){0x10, 0x20, 0});
 	twin = fake_stack(f, MTRACE_KIND_JNI_WEAK, module, (const uint64_t[]){0x30, 0});
 	fake_mark(f, "warm", 5000000000);
 	set_boundary(0, 2, 1, 0);
@@ -151,9 +151,9 @@ START_TEST(a_fold_that_stopped_has_one_history)
 		struct profile *p = fake_segment_read(f, alive);
 		/* of one that runs and stands before its fold is valid, it cannot be known whether it goes on */
 		if (alive && (_i == 1 || _i == 2))
-			expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}, "alive", _i);
+			expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}, "alive", _i);
 		else
-			expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){0, 4 + 3, 6 + 3, 100 + 3 + 2}, alive ? "alive" : "dead", _i);
+			expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){0, 4 + 3, 6 + 3, 100 + 3 + 2}, alive ? "alive" : "dead", _i);
 		ck_assert_uint_eq(p->processes[0].stacks[0].counts.alloc_blocks, 112);
 		profile_free(p);
 	}
@@ -164,7 +164,7 @@ START_TEST(live_counts_follow)
 {
 	struct profile *p = fake_segment_read(f, false);
 	struct profile_counts c;
-	ck_assert(history_at(&p->processes[0], stack_of(&p->processes[0], MTRACE_KIND_JNI_GLOBAL), 3, &c));
+	ck_assert(history_at(&p->processes[0], stack_of(&p->processes[0], MTRACE_KIND_GOROUTINE), 3, &c));
 	ck_assert_uint_eq(c.live_blocks, 105 - 2);
 	ck_assert_uint_eq(c.live_bytes, 1050 - 20);
 	const struct profile_boundary *b = p->processes[0].boundaries;
@@ -184,7 +184,7 @@ START_TEST(less_than_nothing_in_an_entry)
 	*p = (struct mtrace_past){3, (uint32_t)-2, (uint64_t)-20, 4, 40};
 	struct profile *profile = fake_segment_read(f, false);
 	struct profile_counts c;
-	ck_assert(history_at(&profile->processes[0], stack_of(&profile->processes[0], MTRACE_KIND_JNI_GLOBAL), 1, &c));
+	ck_assert(history_at(&profile->processes[0], stack_of(&profile->processes[0], MTRACE_KIND_GOROUTINE), 1, &c));
 	ck_assert_uint_eq(c.freed_blocks, 6 + 1);
 	ck_assert_uint_eq(c.freed_bytes, 60 + 10);
 	profile_free(profile);
@@ -196,21 +196,21 @@ START_TEST(what_is_not_known_is_said)
 	static const uint64_t never[] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
 	set_array(ARRAY, 3, 6); /* begins late */
 	struct profile *p = fake_segment_read(f, false);
-	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, 9, 105}, "late", 0);
+	expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){UINT64_MAX, UINT64_MAX, 9, 105}, "late", 0);
 	profile_free(p);
 	set_word(row, MTRACE_PAST_LOST, 10);
 	p = fake_segment_read(f, false);
-	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, 105}, "lost", 0);
+	expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){UINT64_MAX, UINT64_MAX, UINT64_MAX, 105}, "lost", 0);
 	profile_free(p);
 	set_word(row, 0, 0); /* counted before its history could be begun */
 	p = fake_segment_read(f, false);
-	expect(p, MTRACE_KIND_JNI_GLOBAL, never, "not begun", 0);
+	expect(p, MTRACE_KIND_GOROUTINE, never, "not begun", 0);
 	profile_free(p);
 	set_word(row, ARRAY, 10);
 	set_array(ARRAY, 3, 0);
 	set_tally(STRAY, row, 4 | MTRACE_EPOCHS_MIXED, 1);
 	p = fake_segment_read(f, false);
-	expect(p, MTRACE_KIND_JNI_GLOBAL, never, "a stray of several epochs", 0);
+	expect(p, MTRACE_KIND_GOROUTINE, never, "a stray of several epochs", 0);
 	profile_free(p);
 }
 END_TEST
@@ -246,7 +246,7 @@ END_TEST
 START_TEST(equal_stacks_add_up)
 {
 	uint32_t frame = fake_frame(f, MTRACE_FRAME_NATIVE, 1, 0x20), inner = fake_frame(f, MTRACE_FRAME_NATIVE, 1, 0x10);
-	uint32_t second = fake_row(f, fake_node(f, fake_node(f, MTRACE_KIND_JNI_GLOBAL, frame), inner));
+	uint32_t second = fake_row(f, fake_node(f, fake_node(f, MTRACE_KIND_GOROUTINE, frame), inner));
 	fake_count(f, second, 50, 500, 0, 0);
 	set_word(second, OTHER_ARRAY, 8);
 	set_array(OTHER_ARRAY, 3, 4);
@@ -254,7 +254,7 @@ START_TEST(equal_stacks_add_up)
 	set_entry(ARRAY, 0, 1, 4); /* before the other's begin: known together only from there on */
 	struct profile *p = fake_segment_read(f, false);
 	const struct profile_process *process = &p->processes[0];
-	expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){UINT64_MAX, 7 + 20, 9 + 50, 105 + 50}, "both", 0);
+	expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){UINT64_MAX, 7 + 20, 9 + 50, 105 + 50}, "both", 0);
 	for (uint32_t i = 0; i < process->change_count; i++)
 		ck_assert_uint_ge(process->changes[i].boundary, process->stacks[process->changes[i].stack].history_from);
 	profile_free(p);
@@ -362,8 +362,8 @@ START_TEST(back_to_a_mark)
 	uint32_t b = history_of_mark(process, "warm");
 	ck_assert_uint_eq(b, 1);
 	ck_assert_uint_eq(history_go_back(p, process, b), 0);
-	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_JNI_GLOBAL].alloc_blocks, 7);
-	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_JNI_GLOBAL].live_blocks, 6);
+	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_GOROUTINE].alloc_blocks, 7);
+	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_GOROUTINE].live_blocks, 6);
 	ck_assert_uint_eq(process->stack_count, 1);
 	ck_assert_uint_eq(process->lived_ns, 5000000000);
 	ck_assert_uint_eq(process->active_ns, process->boundaries[b].active_ns);
@@ -380,7 +380,7 @@ START_TEST(windows_of_a_stack)
 	process->lived_ns = 20000000000;
 	size_t n = history_even(process, 0, even);
 	ck_assert_uint_eq(n, 3); /* not the mark */
-	n = history_windows(process, stack_of(process, MTRACE_KIND_JNI_GLOBAL), even, n, w);
+	n = history_windows(process, stack_of(process, MTRACE_KIND_GOROUTINE), even, n, w);
 	ck_assert_uint_eq(n, 5);
 	static const uint64_t times[] = {0, 2, 9, 12, 20}, allocated[] = {0, 0, 9, 96, 7}, live[] = {0, 0, 8, 103, 109};
 	for (size_t i = 0; i < n; i++) {

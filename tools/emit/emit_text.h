@@ -51,6 +51,7 @@ void text_begin(const struct page *page, const char *sgr); /* color on, e.g. "1"
 void text_end(const struct page *page);
 void text_label(const struct page *page, const char *label); /* the left column of boxes */
 void text_trust(const struct page *page);
+void text_exhausted(const struct page *page); /* in the same box */
 void text_outside(const struct page *page);
 void text_kinds(const struct page *page);
 void text_stacks(const struct page *page);

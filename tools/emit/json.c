@@ -14,6 +14,8 @@
 #include "emit/events.h"
 #include "emit/lifetimes.h"
 #include "emit/verdict_text.h"
+#include "model/direct.h"
+#include "model/exhaustion.h"
 #include "model/leaks.h"
 
 static json_t *must(json_t *j)
@@ -121,6 +123,8 @@ static json_t *trust(const struct profile_process *p)
 	set(o, "counters", all);
 	set_number(o, "damaged_records", p->skipped);
 	set(o, "poisoned", json_boolean(p->poisoned));
+	if (profile_has_jvm(p))
+		set(o, "jni_counted", json_boolean(p->jni));
 	if (p->note)
 		set(o, "note", string(p->note));
 	return o;
@@ -188,6 +192,77 @@ static json_t *threads(const struct profile_process *p)
 		set(thread, "name", string(p->threads[i].name));
 		set(thread, "ended", json_boolean(p->threads[i].ended));
 		append(array, thread);
+	}
+	return array;
+}
+
+static json_t *creators(const struct profile_process *p, const struct profile_exhaustion *x)
+{
+	json_t *array = must(json_array());
+	struct exhaustion_threads *groups;
+	uint32_t all;
+	size_t count = exhaustion_threads(p, x, &groups, &all);
+	for (size_t i = 0; i < count; i++) {
+		char id[20];
+		json_t *o = must(json_object());
+		snprintf(id, sizeof id, "%016" PRIx64, groups[i].stack < p->stack_count ? p->stacks[groups[i].stack].id : 0);
+		set(o, "stack", groups[i].stack < p->stack_count ? string(id) : must(json_null()));
+		set_number(o, "threads", groups[i].threads);
+		append(array, o);
+	}
+	free(groups);
+	return array;
+}
+
+static json_t *classes(const struct profile_process *p, uint32_t exhaustion)
+{
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < p->class_count; i++) {
+		if (p->classes[i].exhaustion != exhaustion)
+			continue;
+		json_t *o = must(json_object());
+		set(o, "class", string(p->classes[i].name));
+		set_number(o, "objects", p->classes[i].objects);
+		set_number(o, "bytes", p->classes[i].bytes);
+		append(array, o);
+	}
+	return array;
+}
+
+static json_t *heap_of(const struct profile_process *p, uint32_t exhaustion)
+{
+	const struct profile_exhaustion *x = &p->exhaustions[exhaustion];
+	json_t *o = must(json_object());
+	set_number(o, "objects", x->objects);
+	set_number(o, "bytes", x->bytes);
+	set_number(o, "pause_ns", x->pause_ns);
+	set(o, "whole", json_boolean(x->histogram == MTRACE_HISTOGRAM_WHOLE));
+	set(o, "classes", classes(p, exhaustion));
+	return o;
+}
+
+static const char *what_of(const struct profile_exhaustion *x)
+{
+	if (x->what & MTRACE_EXHAUSTED_HEAP)
+		return "java-heap";
+	return x->what & MTRACE_EXHAUSTED_THREADS ? "threads" : "other";
+}
+
+/* When a JVM ran out of something, before it threw its error. */
+static json_t *exhaustions(const struct profile_process *p)
+{
+	json_t *array = must(json_array());
+	for (uint32_t i = 0; i < p->exhaustion_count; i++) {
+		const struct profile_exhaustion *x = &p->exhaustions[i];
+		json_t *o = must(json_object());
+		set(o, "what", string(what_of(x)));
+		set(o, "text", string(x->text));
+		set_number(o, "time_ns", x->time_ns);
+		set_number(o, "tid", x->thread < p->thread_count ? p->threads[x->thread].tid : 0);
+		set(o, "threads_by_stack", creators(p, x));
+		if (x->histogram)
+			set(o, "heap", heap_of(p, i));
+		append(array, o);
 	}
 	return array;
 }
@@ -265,6 +340,9 @@ static void stack(const struct profile_process *p, const struct profile_stack *s
 	fprintf(out, ",\"verdict\":\"%s\"", row ? verdict_name(row->verdict.kind) : "unknown");
 	if (row)
 		judgement(row, out);
+	const struct direct_owner *owner = direct_owner_of(p, s);
+	if (owner)
+		fprintf(out, ",\"owner\":\"%s\"", owner->id);
 	fprintf(out, ",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
 	for (uint32_t i = 0; i < s->frame_count; i++)
 		fprintf(out, "%s%s", i ? "," : "", frame_text(p, s->frames[i], texts));
@@ -372,6 +450,8 @@ static void process(const struct profile_process *p, const struct emit_options *
 	field(out, "ledger", ledger(p));
 	field(out, "threads", threads(p));
 	field(out, "marks", marks(p));
+	if (p->exhaustion_count)
+		field(out, "exhaustions", exhaustions(p));
 	field(out, "ring", ring(p));
 	if (judged)
 		field(out, "growth", growth(judged));

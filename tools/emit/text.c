@@ -155,6 +155,7 @@ static void section(const struct page *page)
 		return;
 	}
 	text_trust(page);
+	text_exhausted(page);
 	if (recorded_nothing(page->process)) {
 		fprintf(page->out, "\nnothing was recorded\n");
 		return;

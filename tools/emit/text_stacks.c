@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "emit/emit_text.h"
+#include "model/direct.h"
 #include "model/leaks.h"
 
 struct line {
@@ -89,6 +90,16 @@ static bool is_shown(const struct page *page, uint32_t i, uint32_t n, uint32_t s
 	return i + 1 >= from && i < to;
 }
 
+static void print_owner(const struct page *page, const struct profile_stack *stack)
+{
+	const struct direct_owner *owner = direct_owner_of(page->process, stack);
+	if (!owner)
+		return;
+	fprintf(page->out, "%*s", TEXT_INDENT, "");
+	emit_text_cut(page->out, owner->text, page->columns - TEXT_INDENT);
+	fputc('\n', page->out);
+}
+
 void text_frames(const struct page *page, const struct profile_stack *stack)
 {
 	uint32_t site, n = lines_of(page, stack, NULL, &site), hidden = 0;
@@ -112,6 +123,7 @@ void text_frames(const struct page *page, const struct profile_stack *stack)
 			print_line(page, &lines[i]);
 	}
 	free(lines);
+	print_owner(page, stack);
 }
 
 static void print_stack(const struct page *page, const struct profile_stack *stack, uint32_t number)

@@ -94,10 +94,10 @@ static void coverage(const struct page *page)
 {
 	static const char *const names[][2] = {
 		{"unknown_frees", "unknown frees"}, {"implicit_frees", "implicit"}, {"inherited_frees", "inherited"},
-		{"bootstrap_blocks", "bootstrap blocks"},
+		{"bootstrap_blocks", "bootstrap blocks"}, {"unknown_jni_releases", "unknown JNI releases"},
 	};
 	text_label(page, "coverage");
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		char n[32];
 		uint64_t value = profile_counter_of(page->process, names[i][0]);
 		emit_count(n, value);
@@ -105,6 +105,10 @@ static void coverage(const struct page *page)
 			fprintf(page->out, "%s%s %s", i ? ", " : "", n, names[i][1]);
 	}
 	fputc('\n', page->out);
+	if (!profile_has_jvm(page->process) || page->process->jni)
+		return;
+	text_label(page, "");
+	fprintf(page->out, "JNI references are not counted: mtrace run -- java …, or java -agentpath:…/libmtrace.so\n");
 }
 
 /* Counters of stacks that are not whole, by reason. Returns false when all are. */
@@ -152,7 +156,7 @@ static bool is_told_above(const char *name)
 {
 	static const char *const told[] = {
 		"unknown_frees", "implicit_frees", "inherited_frees", "bootstrap_blocks", "truncated_stacks", "stacks_too_deep",
-		"stacks_no_rules", "stacks_bad_rules", "stacks_unreadable", "stacks_lost_in_java",
+		"stacks_no_rules", "stacks_bad_rules", "stacks_unreadable", "stacks_lost_in_java", "unknown_jni_releases",
 	};
 	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++)
 		if (strcmp(told[i], name) == 0)

@@ -148,6 +148,8 @@ static void note_library(const char *name, struct elf_facts *facts)
 {
 	if (!facts->linked_allocator)
 		facts->linked_allocator = find_prefix(allocator_libraries, ROWS(allocator_libraries), name);
+	if (strcmp(name, "libjli.so") == 0)
+		facts->jvm_launcher = true;
 	const char *sanitizer = find_prefix(sanitizer_libraries, ROWS(sanitizer_libraries), name);
 	if (sanitizer) {
 		facts->sanitizer = sanitizer;

@@ -27,6 +27,7 @@ struct elf_facts {
 	const char *sanitizer; /* "AddressSanitizer", …; NULL none */
 	bool sanitizer_first; /* its run-time is a shared library that refuses to start when another is preloaded */
 	bool go;
+	bool jvm_launcher;    /* needs libjli.so, as java, javac and the JDK's other programs do */
 	bool has_symbols;     /* .symtab, .gnu_debugdata */
 	bool has_debug_info;  /* .debug_info in it, or in its debug file where packages put that */
 	bool has_build_id;

@@ -153,7 +153,7 @@ static size_t bound_ages(struct verdict_age *ages, size_t classes, uint64_t span
 /* Ages are those of the live table and of the map of ranges; other kinds have none. */
 static bool has_ages(const struct profile_process *process, enum mtrace_kind kind)
 {
-	return process->live_count && (kind == MTRACE_KIND_MALLOC || kind == MTRACE_KIND_POOL || kind == MTRACE_KIND_MMAP);
+	return process->live_count && (profile_lives_in_table(kind) || kind == MTRACE_KIND_MMAP);
 }
 
 static int64_t less(uint64_t a, uint64_t b)

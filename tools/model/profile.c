@@ -307,6 +307,22 @@ void profile_finish_process(struct profile *p, struct profile_process *process)
 
 /* ---- names ---- */
 
+bool profile_has_jvm(const struct profile_process *process)
+{
+	for (uint32_t i = 0; i < process->module_count; i++) {
+		const char *path = process->modules[i].path, *slash = path ? strrchr(path, '/') : NULL;
+		if (slash && strcmp(slash, "/libjvm.so") == 0)
+			return true;
+	}
+	return false;
+}
+
+bool profile_lives_in_table(enum mtrace_kind kind)
+{
+	return kind == MTRACE_KIND_MALLOC || kind == MTRACE_KIND_POOL ||
+	       (kind >= MTRACE_KIND_JNI_GLOBAL && kind <= MTRACE_KIND_ATTACHED_THREAD);
+}
+
 const char *profile_kind_name(enum mtrace_kind kind)
 {
 	static const char *const names[MTRACE_KIND_COUNT] = {

@@ -128,6 +128,23 @@ struct profile_stream {
 	uint32_t part_count;
 };
 
+/* A JVM ran out of something; ascending by time. */
+struct profile_exhaustion {
+	uint64_t time_ns;   /* since the process's segment was made */
+	uint32_t what;      /* MTRACE_EXHAUSTED_* */
+	uint32_t thread;    /* index in threads, PROFILE_NO_THREAD unknown */
+	const char *text;   /* the JVM's own */
+	uint32_t histogram; /* enum mtrace_histogram: what follows is known of the whole heap, or of a part */
+	uint64_t objects, bytes, pause_ns;
+};
+
+/* One of the largest classes at an exhaustion. By exhaustion, then largest first. */
+struct profile_class {
+	uint32_t exhaustion; /* index in exhaustions */
+	const char *name;    /* as Java has it: java.lang.String[] */
+	uint64_t objects, bytes;
+};
+
 struct profile_counter {
 	const char *name;
 	uint64_t value;
@@ -162,6 +179,7 @@ struct profile_process {
 	int end_status; /* exit status, or signal number */
 	bool in_tracker; /* it crashed, and a thread was inside libmtrace then */
 	bool poisoned;
+	bool jni; /* JNI kinds were recorded, from some moment on */
 
 	struct profile_counts totals; /* malloc kind */
 	uint64_t peak_live_bytes;
@@ -197,6 +215,10 @@ struct profile_process {
 	uint64_t events_written;      /* ever; those not in events were overwritten or never finished */
 	uint64_t events_overwritten;
 	struct profile_stream stream;
+	struct profile_exhaustion *exhaustions;
+	uint32_t exhaustion_count;
+	struct profile_class *classes;
+	uint32_t class_count;
 	struct profile_ledger_row *ledger;
 	uint32_t ledger_count;
 	uint64_t rss_bytes; /* 0: not measured */
@@ -237,11 +259,17 @@ uint32_t profile_own_name(const struct profile_process *process, const struct pr
 uint64_t profile_sum(uint64_t a, uint64_t b);
 void profile_counts_add(struct profile_counts *to, const struct profile_counts *from);
 
+/* A JVM is in it: libjvm.so has a frame in some stack. */
+bool profile_has_jvm(const struct profile_process *process);
+
 /* A counter of counters.def, by its name; 0 when the recording does not have it. */
 uint64_t profile_counter_of(const struct profile_process *process, const char *name);
 
 /* For qsort of pointers to stacks: by what was ever allocated, largest first. */
 int profile_by_allocated(const void *a, const void *b);
+
+/* Blocks of the kind stand in the table of live blocks, one by one, with their ages. */
+bool profile_lives_in_table(enum mtrace_kind kind);
 
 const char *profile_kind_name(enum mtrace_kind kind);     /* "malloc", "jni-global", … */
 const char *profile_marker_name(uint32_t marker);         /* "[truncated]", … */

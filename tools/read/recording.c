@@ -622,6 +622,27 @@ static void settle_stream(struct reader *r, struct profile_process *process)
 	r->part_count = 0;
 }
 
+static void settle_exhaustions(struct reader *r, struct profile_process *process)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < process->exhaustion_count; i++) {
+		struct profile_exhaustion *x = &process->exhaustions[i];
+
+		x->text = x->text ? x->text : lost_string(r);
+		x->thread = x->thread < process->thread_count ? x->thread : PROFILE_NO_THREAD;
+		x->histogram = x->histogram <= MTRACE_HISTOGRAM_CUT ? x->histogram : MTRACE_HISTOGRAM_NONE;
+	}
+	for (uint32_t i = 0; i < process->class_count; i++) {
+		struct profile_class c = process->classes[i];
+
+		c.name = c.name ? c.name : lost_string(r);
+		if (c.exhaustion < process->exhaustion_count)
+			process->classes[kept++] = c;
+	}
+	process->class_count = kept;
+}
+
 /* Rows of zeros that stand for lost ones, and texts that a reader of profiles may rely on. */
 static void settle_texts(struct reader *r, struct profile_process *process)
 {
@@ -720,6 +741,7 @@ static void close_process(struct reader *r)
 	settle_threads(r, process);
 	settle_events(r, process);
 	settle_stream(r, process);
+	settle_exhaustions(r, process);
 	missing = missing_rows(&r->described, process) + r->lost;
 	note_loss(r, process, missing);
 	for (int i = 0; i < RECORDING_TYPES; i++)

@@ -59,6 +59,8 @@ enum recording_type {
 	RECORDING_EVENTS, /* not required: older readers do without */
 	RECORDING_ROWS,   /* only with a stream: stacks by the segment's row ids */
 	RECORDING_STREAM, /* not taken apart before somebody asks: see stream.h */
+	RECORDING_EXHAUSTIONS,
+	RECORDING_CLASSES,
 	RECORDING_TYPES,
 	RECORDING_END = 255
 };

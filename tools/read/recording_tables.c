@@ -72,6 +72,9 @@ static const struct recording_field process_fields[] = {
 	NUMBER(50, profile_process, stream.dropped),
 	NUMBER(51, profile_process, stream.most_bytes),
 	NUMBER(52, profile_process, stream.part_count),
+	FLAG(53, profile_process, jni),
+	NUMBER(54, profile_process, exhaustion_count),
+	NUMBER(55, profile_process, class_count),
 	FLAG(60, profile_process, has_aged),
 };
 
@@ -175,6 +178,24 @@ static const struct recording_field row_fields[] = {
 	{.id = 1, .form = FORM_INDEX, .encoding = CODEC_DELTA, .width = sizeof(uint32_t), .offset = 0},
 };
 
+static const struct recording_field exhaustion_fields[] = {
+	DELTA(1, profile_exhaustion, time_ns),
+	NUMBER(2, profile_exhaustion, what),
+	INDEX(3, profile_exhaustion, thread),
+	STRING(4, profile_exhaustion, text),
+	NUMBER(5, profile_exhaustion, histogram),
+	NUMBER(6, profile_exhaustion, objects),
+	NUMBER(7, profile_exhaustion, bytes),
+	NUMBER(8, profile_exhaustion, pause_ns),
+};
+
+static const struct recording_field class_fields[] = {
+	DELTA(1, profile_class, exhaustion),
+	STRING(2, profile_class, name),
+	NUMBER(3, profile_class, objects),
+	NUMBER(4, profile_class, bytes),
+};
+
 #define COUNT(fields) (uint16_t)(sizeof(fields) / sizeof((fields)[0]))
 #define TABLE(fields_, type, positional_)                                                                    \
 	.fields = fields_, .field_count = COUNT(fields_), .row_bytes = sizeof(struct type), .positional = positional_
@@ -200,6 +221,9 @@ const struct recording_table recording_tables[RECORDING_TYPES] = {
 	[RECORDING_ROWS] = {.name = "rows", .fields = row_fields, .field_count = COUNT(row_fields),
 			    .row_bytes = sizeof(uint32_t), .positional = true, ARRAY(stack_of_row, row_count)},
 	[RECORDING_STREAM] = {.name = "stream"},
+	[RECORDING_EXHAUSTIONS] = {"exhaustions", TABLE(exhaustion_fields, profile_exhaustion, true),
+				   ARRAY(exhaustions, exhaustion_count)},
+	[RECORDING_CLASSES] = {"classes", TABLE(class_fields, profile_class, false), ARRAY(classes, class_count)},
 };
 
 /* ---- fields of a row in memory ---- */

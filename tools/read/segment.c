@@ -67,7 +67,8 @@ static void copy_all(struct segment *s)
 {
 	static const enum mtrace_region_id in_order[] = {
 		MTRACE_REGION_LIVE_ROOT, MTRACE_REGION_LIVE_CHUNKS, MTRACE_REGION_LIVE_LEAVES, MTRACE_REGION_LIVE_LINES,
-		MTRACE_REGION_LIVE_HUGE, MTRACE_REGION_THREADS, MTRACE_REGION_MARKS, MTRACE_REGION_COUNT /* the counts */,
+		MTRACE_REGION_LIVE_HUGE, MTRACE_REGION_EXHAUSTIONS, MTRACE_REGION_CLASSES, MTRACE_REGION_THREADS, MTRACE_REGION_MARKS,
+		MTRACE_REGION_COUNT /* the counts */,
 		MTRACE_REGION_NODES, MTRACE_REGION_FRAMES, MTRACE_REGION_METHODS, MTRACE_REGION_METHOD_NAMES, MTRACE_REGION_MODULES,
 		MTRACE_REGION_STRINGS,
 	};
@@ -102,6 +103,7 @@ static void fill(struct segment *s)
 	segment_read_modules(s);
 	segment_read_threads(s);
 	segment_read_marks(s);
+	segment_read_exhaustions(s);
 	segment_read_boundaries(s);
 	segment_read_events(s);
 	segment_read_live(s);

@@ -141,6 +141,8 @@ void segment_read_facts(struct segment *s);
 void segment_read_modules(struct segment *s);
 void segment_read_threads(struct segment *s); /* before live and stacks: ids of threads */
 void segment_read_marks(struct segment *s);
+/* segment_exhaustions.c: after threads. */
+void segment_read_exhaustions(struct segment *s);
 /* segment_ring.c: after threads, modules and marks. The events' stacks are row ids until segment_read_stacks. */
 void segment_read_events(struct segment *s);
 

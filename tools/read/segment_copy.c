@@ -67,6 +67,8 @@ static size_t element_bytes(enum mtrace_region_id id)
 	case MTRACE_REGION_RING: return sizeof(struct mtrace_ring_slot);
 	case MTRACE_REGION_METHODS: return sizeof(struct mtrace_method);
 	case MTRACE_REGION_METHOD_NAMES: return 1;
+	case MTRACE_REGION_EXHAUSTIONS: return sizeof(struct mtrace_exhaustion);
+	case MTRACE_REGION_CLASSES: return sizeof(struct mtrace_class);
 	default: return 0;
 	}
 }

@@ -133,6 +133,7 @@ void segment_read_facts(struct segment *s)
 	process->forked = h->forked != 0;
 	process->wall_start_ns = h->wall_start_ns;
 	process->poisoned = h->state == MTRACE_STATE_POISONED;
+	process->jni = h->features_optional & MTRACE_FEATURE_JNI;
 	process->exe = profile_string_n(s->profile, info->exe, sizeof info->exe);
 	process->cwd = profile_string_n(s->profile, info->cwd, sizeof info->cwd);
 	process->run_id = profile_string_n(s->profile, info->run_id, sizeof info->run_id);

@@ -1,5 +1,5 @@
 /*
- * segment_instant: what every row counts at one instant, and no more: see read.h. Of malloc and pool blocks live is
+ * segment_instant: what every row counts at one instant, and no more: see read.h. Of blocks in the live table live is
  * allocated less freed, as the rows say, which is exact but for one event in flight per thread; the range map and the
  * table of threads say it of theirs. Once the table of live blocks was full, frees of what is not in it are in no count:
  * from then on it is always walked, and decides what is live, as it does in a report.
@@ -108,7 +108,7 @@ static void fill_rows(const struct segment *s, struct read_instant *instant)
 		const struct segment_live_row *live = &s->live_of_row[id];
 		struct read_row *row = &instant->rows[id];
 		enum mtrace_kind kind = (enum mtrace_kind)instant->kinds[id];
-		bool is_block = kind == MTRACE_KIND_MALLOC || kind == MTRACE_KIND_POOL;
+		bool is_block = profile_lives_in_table(kind);
 		bool by_table = kind == MTRACE_KIND_MMAP || kind == MTRACE_KIND_THREAD || (is_block && was_full);
 		row->alloc_blocks = c->alloc_blocks;
 		row->live_blocks = by_table ? live->blocks : less(c->alloc_blocks, c->freed_blocks);

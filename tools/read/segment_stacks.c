@@ -19,7 +19,7 @@ struct paths {
 	struct segment *s;
 	uint64_t references;
 	uint32_t full_frame; /* the marker frame for paths beyond MOST_REFERENCES; 0 none made */
-	uint64_t counted_live, tabled_live; /* blocks of the malloc and pool kinds, by rows and by the live table */
+	uint64_t counted_live, tabled_live; /* blocks of the kinds that have one, by rows and by the live table */
 };
 
 /* One that was handed out and not finished (its writer was killed, or lost a race) is damaged only where a stack has it: walk. */
@@ -76,11 +76,6 @@ static enum mtrace_kind walk(struct paths *p, uint32_t node, uint32_t *path, uin
 	return node < MTRACE_KIND_COUNT ? (enum mtrace_kind)node : MTRACE_KIND_NONE;
 }
 
-static bool lives_in_table(enum mtrace_kind kind)
-{
-	return kind == MTRACE_KIND_MALLOC || kind == MTRACE_KIND_POOL;
-}
-
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;
@@ -91,10 +86,10 @@ static struct profile_counts counts_of(struct paths *p, uint32_t id, enum mtrace
 	const struct segment_counts *row = &p->s->counts_of_row[id];
 	const struct segment_live_row *live = &p->s->live_of_row[id];
 	struct profile_counts c = {.alloc_blocks = row->alloc_blocks, .alloc_bytes = row->alloc_bytes};
-	bool has_table = lives_in_table(kind) || kind == MTRACE_KIND_MMAP || kind == MTRACE_KIND_THREAD;
+	bool has_table = profile_lives_in_table(kind) || kind == MTRACE_KIND_MMAP || kind == MTRACE_KIND_THREAD;
 	c.live_blocks = has_table ? live->blocks : less(c.alloc_blocks, row->freed_blocks);
 	c.live_bytes = has_table ? live->bytes : less(c.alloc_bytes, row->freed_bytes);
-	if (lives_in_table(kind)) {
+	if (profile_lives_in_table(kind)) {
 		p->counted_live = profile_sum(p->counted_live, less(c.alloc_blocks, row->freed_blocks));
 		p->tabled_live = profile_sum(p->tabled_live, c.live_blocks);
 		/* in the table but not counted yet: the writer was stopped between the two */
@@ -231,7 +226,7 @@ static void compare(const struct paths *p)
 static void note_no_malloc(struct profile_process *process)
 {
 	for (uint32_t i = 0; i < process->stack_count; i++)
-		if (lives_in_table(process->stacks[i].kind))
+		if (process->stacks[i].kind == MTRACE_KIND_MALLOC || process->stacks[i].kind == MTRACE_KIND_POOL)
 			return;
 	if (process->stack_count && !process->note)
 		process->note = "no call of malloc was seen: it made none, or has an allocator of its own inside";

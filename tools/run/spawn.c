@@ -92,6 +92,8 @@ static int become_command(const struct spawn_request *request, pid_t parent)
 	int failed = environment_apply(request->options, request->shim, request->run_id);
 	if (failed)
 		return failed;
+	if (request->java_options && setenv("JDK_JAVA_OPTIONS", request->java_options, 1) != 0)
+		return -errno;
 	restore_inherited(request->inherited, parent);
 	execve(request->path, request->argv, environ);
 	return errno == ENOEXEC ? exec_as_script(request) : -errno;

@@ -1,6 +1,6 @@
 /*
  * spawn: starts the traced command as if `mtrace run` were not there: same stdio, directory, process group, signal
- * mask and dispositions, environment but for two variables; none of our descriptors.
+ * mask and dispositions, environment but for two variables (a third where Java is behind it); none of our descriptors.
  */
 #ifndef MTRACE_RUN_SPAWN_H
 #define MTRACE_RUN_SPAWN_H
@@ -24,6 +24,7 @@ struct spawn_request {
 	const char *path;  /* the program's file */
 	char **argv;
 	const char *shim;  /* NULL: untracked */
+	const char *java_options; /* value of JDK_JAVA_OPTIONS; NULL: as it is */
 	const char *run_id;
 	struct environment_options *options;
 	const struct spawn_inherited *inherited;

@@ -35,6 +35,8 @@ for stack in json.load(open(report, encoding="utf-8"))["processes"][0]["stacks"]
         and stack["live_bytes"] == 1000 * stack["live_blocks"]
     if stack["kind"] != "malloc" or not (functions[0] == "Java_Leaks_leak" or is_direct):
         continue
+    if is_direct != (stack.get("owner") == "jvm-direct"):
+        print(f"its owner is {stack.get('owner')}: {functions[:8]}")
     if any(f["language"] == "java" and f["line"] and f["file"] != "Leaks.java" for f in frames if f["function"].startswith("Leaks")):
         print(f"a file is wrong in {functions}")
     if not stack["whole"] or functions[-1] not in ("clone3", "clone", "__clone3", "__clone"):
