@@ -240,6 +240,7 @@ static void fill_header(struct mtrace_header *h, const struct segment_request *r
 	h->little_endian = 1;
 	h->word_bits = 64;
 	h->features_optional = segment.place == PLACE_NOWHERE ? MTRACE_FEATURE_DIES_WITH_PROCESS : 0;
+	h->features_optional |= request->attached ? MTRACE_FEATURE_ATTACHED : 0;
 	h->pid = maker->pid;
 	h->image = maker->image;
 	h->start_time = maker->start;

@@ -11,7 +11,8 @@
 const struct command commands[] = {
 	{"run", "mtrace run [options] [--] CMD [ARG…]", "trace a program from its start", true, cmd_run,
          cmd_run_options},
-	{"attach", "mtrace attach PID", "start tracing a running process", true, cmd_absent, NULL},
+	{"attach", "mtrace attach [options] PID", "start tracing a running JVM, or a process that waits for it", true, cmd_attach,
+	 cmd_attach_options},
 	{"leaks", "mtrace leaks [options] " TARGET "…", "what grows: a leak, a cache, or neither, worst first", true, cmd_report,
          cmd_leaks_options},
 	{"ledger", "mtrace ledger " TARGET, "resident memory divided among its owners", true, cmd_absent, NULL},
@@ -39,7 +40,7 @@ const struct command commands[] = {
          cmd_snap_options},
 	{"mark", "mtrace mark [options] " TARGET " NAME", "name this instant, to compare with later: TARGET@NAME", false,
          cmd_mark, cmd_mark_options},
-	{"detach", "mtrace detach PID", "stop tracing a running process", false, cmd_absent, NULL},
+	{"detach", "mtrace detach PID", "stop tracing a running process; what is recorded stays", false, cmd_attach, cmd_detach_options},
 	{"top", "mtrace top " TARGET, "a live screen of stacks", false, cmd_absent, NULL},
 	{"watch", "mtrace watch " TARGET " --listen ADDR", "serve metrics", false, cmd_absent, NULL},
 	{"peek", "mtrace peek " TARGET " STACK", "look into the blocks of a stack", false, cmd_absent, NULL},

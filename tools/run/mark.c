@@ -47,28 +47,32 @@ static bool is_alive(int fd)
 }
 
 /* A file that was cut short must not be made longer by us, and an older shim never looks at the page. */
-static int check(int fd, const char *target, struct read_error *error)
+static int check(int fd, const char *target, bool awake, struct read_error *error)
 {
 	struct stat st;
 	struct mtrace_header h;
-	if (fstat(fd, &st) != 0 || st.st_size < MTRACE_REGIONS_OFFSET || !read_at(fd, &h, sizeof h, MTRACE_HEADER_OFFSET) ||
+	if (fstat(fd, &st) != 0 || st.st_size < MTRACE_REGIONS_OFFSET ||
+	    !read_at(fd, &h, sizeof h, MTRACE_HEADER_OFFSET) ||
 	    memcmp(h.magic, MTRACE_SEGMENT_MAGIC, sizeof h.magic) != 0)
 		return refuse(error, -EINVAL, target, "no whole segment");
 	if (!is_alive(fd))
-		return refuse(error, -ESRCH, target, "has ended: there is nobody to put a mark into its record");
+		return refuse(error, -ESRCH, target, "has ended: there is nobody to take it");
 	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= MTRACE_REGION_EPOCHS)
-		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace, and takes no marks from it");
-	if (h.mode == MTRACE_MODE_OFF || h.state != MTRACE_STATE_LIVE)
+		return refuse(error, -EPROTO, target,
+		              "its libmtrace.so is another version than this mtrace, and takes no commands from it");
+	bool detached = h.header_bytes >= sizeof h && h.detached_mono_ns > h.attached_mono_ns;
+	if ((awake && (h.mode == MTRACE_MODE_OFF || detached)) || h.state != MTRACE_STATE_LIVE)
 		return refuse(error, -ENODATA, target, "records nothing just now, so it would never take the mark");
 	return 0;
 }
 
 static int lock_page(int fd, const char *target, struct read_error *error)
 {
-	struct flock page = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MTRACE_CONTROL_OFFSET, .l_len = MTRACE_PAGE_BYTES};
+	struct flock page = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MTRACE_CONTROL_OFFSET, .l_len = MTRACE_PAGE_BYTES};
 	if (fcntl(fd, F_OFD_SETLK, &page) == 0)
 		return 0;
-	return refuse(error, -EBUSY, target, "another mtrace is putting a mark there; try again");
+	return refuse(error, -EBUSY, target, "another mtrace is asking it something; try again");
 }
 
 static uint32_t taken(int fd)
@@ -78,20 +82,27 @@ static uint32_t taken(int fd)
 	return sequence;
 }
 
+struct request {
+	uint32_t command;
+	const char *argument;
+};
+
 /* The sequence comes last. */
-static int ask(int fd, const char *target, const char *name, uint32_t *sequence, struct read_error *error)
+static int ask(int fd, const char *target, const struct request *r, uint32_t *sequence, struct read_error *error)
 {
 	struct mtrace_control control;
 	if (!read_at(fd, &control, sizeof control, MTRACE_CONTROL_OFFSET))
 		return refuse(error, -EIO, target, "its control page cannot be read");
 	if (control.sequence != taken(fd))
-		return refuse(error, -EBUSY, target, "is idle: it has not taken the mark before yet, which its next allocation will");
-	uint32_t command = MTRACE_COMMAND_MARK;
+		return refuse(error, -EBUSY, target,
+		              "is idle: it has not taken what it was asked before yet, which its next allocation will");
 	char argument[sizeof control.argument] = "";
-	memcpy(argument, name, strnlen(name, MARK_NAME_MOST));
+	memcpy(argument, r->argument, strnlen(r->argument, MARK_NAME_MOST));
 	*sequence = control.sequence + 1;
-	if (write_at(fd, argument, sizeof argument, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
-	    write_at(fd, &command, sizeof command, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, command)) &&
+	if (write_at(fd, argument, sizeof argument,
+	             MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, argument)) &&
+	    write_at(fd, &r->command, sizeof r->command,
+	             MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, command)) &&
 	    write_at(fd, sequence, sizeof *sequence, MTRACE_CONTROL_OFFSET + offsetof(struct mtrace_control, sequence)))
 		return 0;
 	return refuse(error, -EIO, target, strerror(errno));
@@ -116,6 +127,13 @@ static int open_for_writing(int readable)
 
 int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
 {
+	return control_request(target, MTRACE_COMMAND_MARK, name, wait_ms, error);
+}
+
+int control_request(const char *target, uint32_t command, const char *argument, unsigned wait_ms,
+                    struct read_error *error)
+{
+	struct request request = {command, argument};
 	uint32_t sequence = 0;
 	int readable = read_open_living(target, error);
 	if (readable < 0)
@@ -124,11 +142,11 @@ int mark_request(const char *target, const char *name, unsigned wait_ms, struct 
 	close(readable);
 	if (fd < 0)
 		return refuse(error, -why, target, "its segment may not be written: ask as its owner or as root");
-	int code = check(fd, target, error);
+	int code = check(fd, target, command != MTRACE_COMMAND_ATTACH, error);
 	if (code == 0)
 		code = lock_page(fd, target, error);
 	if (code == 0)
-		code = ask(fd, target, name, &sequence, error);
+		code = ask(fd, target, &request, &sequence, error);
 	if (code == 0)
 		code = wait_for(fd, sequence, wait_ms);
 	close(fd);
