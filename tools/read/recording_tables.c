@@ -65,6 +65,10 @@ static const struct recording_field process_fields[] = {
 	NUMBER(43, profile_process, event_count),
 	NUMBER(44, profile_process, events_written),
 	NUMBER(45, profile_process, events_overwritten),
+	FLAG(46, profile_process, attached),
+	NUMBER(47, profile_process, attached_ns),
+	FLAG(48, profile_process, detached),
+	NUMBER(49, profile_process, detached_ns),
 };
 
 static const struct recording_field kind_fields[] = {COUNTS(1, profile_counts, )};
