@@ -1,25 +1,45 @@
 #!/usr/bin/env python3
-"""slots: how many slots of a process's objects lead into libmtrace.so: `slots.py PID`. Prints the number."""
+"""slots: what a process's mapped objects look like: `slots.py PID`: how many of their slots lead into libmtrace.so;
+`slots.py PID rights`: how many bytes of each object have which rights."""
+import collections
 import re
 import struct
 import subprocess
 import sys
 
 pid = sys.argv[1]
-maps = [re.match(r"(\w+)-(\w+) \S+ (\w+) \S+ \S+ +(/.*\.so[^ ]*)", line) for line in open(f"/proc/{pid}/maps", encoding="utf-8")]
-first, ours = {}, []
-for m in filter(None, maps):
-    start, end, offset = (int(m[i], 16) for i in (1, 2, 3))
-    if m[4].endswith("/libmtrace.so"):
-        ours.append((start, end))
-    elif offset == 0:
-        first.setdefault(m[4], start)
-found = 0
-with open(f"/proc/{pid}/mem", "rb") as memory:
-    for path, start in first.items():
-        out = subprocess.run(["readelf", "-rW", f"/proc/{pid}/root{path}"], capture_output=True, text=True, check=False).stdout
-        for offset in re.findall(r"^(\w+) +\w+ R_X86_64_(?:JUMP_SLOT?|GLOB_DAT)", out, re.M):
-            memory.seek(start + int(offset, 16))
-            value, = struct.unpack("<Q", memory.read(8))
-            found += any(low <= value < high for low, high in ours)
-print(found)
+line_of_maps = re.compile(r"(\w+)-(\w+) (\S+) (\w+) \S+ \d+ +(/.*\.so\S*)")
+maps = [m for m in map(line_of_maps.match, open(f"/proc/{pid}/maps", encoding="utf-8")) if m]
+
+
+def count_slots():
+    first, ours, found = {}, [], 0
+    for m in maps:
+        if m[5].endswith("/libmtrace.so"):
+            ours.append((int(m[1], 16), int(m[2], 16)))
+        elif int(m[4], 16) == 0:
+            first.setdefault(m[5], int(m[1], 16))
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        for path, start in first.items():
+            command = ["readelf", "-rW", f"/proc/{pid}/root{path}"]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            for offset in re.findall(r"^(\w+) +\w+ R_X86_64_(?:JUMP_SLO|GLOB_DAT)", out, re.M):
+                memory.seek(start + int(offset, 16))
+                value, = struct.unpack("<Q", memory.read(8))
+                found += any(low <= value < high for low, high in ours)
+    return found
+
+
+def print_rights():
+    total = collections.Counter()
+    for m in maps:
+        if not m[5].endswith("/libmtrace.so"):
+            total[f"{m[5]} {m[3]}"] += int(m[2], 16) - int(m[1], 16)
+    for what, size in sorted(total.items()):
+        print(what, size)
+
+
+if sys.argv[2:] == ["rights"]:
+    print_rights()
+else:
+    print(count_slots())
