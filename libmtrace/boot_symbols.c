@@ -34,7 +34,8 @@ static void find_eager(void)
 
 static void find_early(void **slot, const char *name)
 {
-	*slot = late ? plat_symbol_before(name) : plat_symbol_next_if_any(name, (uintptr_t)&is_own); /* a failure would allocate in an allocator that starts */
+	/* a failure would allocate in an allocator that starts */
+	*slot = late ? plat_symbol_before(name) : plat_symbol_next_if_any(name, (uintptr_t)&is_own);
 }
 
 /* LAZY functions and operators that are there already. */
