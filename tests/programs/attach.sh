@@ -10,7 +10,7 @@ times=${ATTACH_TIMES:-10}
 export MTRACE_OPTIONS=dir=$segments
 mkdir "$work/classes"
 include=(-I"$java_home/include" -I"$java_home/include/linux" -O2 -g -fomit-frame-pointer -shared -fPIC)
-javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Attached}.java >"$work/said" 2>&1 &&
+javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Attached,Children}.java >"$work/said" 2>&1 &&
 	gcc "${include[@]}" "$tests/programs/java/leaks.c" -o "$work/libleaks.so" >>"$work/said" 2>&1 &&
 	gcc "${include[@]}" "$tests/programs/java/attached.c" -Wl,-rpath,'$ORIGIN' -o "$work/libattached.so" >>"$work/said" 2>&1 &&
 	gcc "${include[@]}" -x c /dev/null -o "$work/liborigin.so" >>"$work/said" 2>&1
@@ -136,6 +136,22 @@ for options in -Xint -Xrs "-Xcheck:jni -XX:+UseSerialGC" "-XX:+UseZGC"; do
 		true_after_death
 	} >"$work/wrong" 2>&1
 	verdict "$options" "$work/wrong"
+done
+
+# ---- children, and an end of its own ----
+for way in posix_spawn vfork fork; do
+	fed env -u MTRACE_OPTIONS "$java_home/bin/java" -Djdk.lang.Process.launchMechanism=$way -cp "$work/classes" Children 30
+	{
+		says "$work/out" running && attach "$pid" || cat "$work/said"
+		printf x >&9
+		says "$work/out" "good 30" || tail -2 "$work/out" "$work/err"
+		wait "$pid" || echo "status $?"
+		json "$(segment_of "$pid")" "$work/report.json" &&
+			query "$work/report.json" '.processes[0] | select(.end.reason != "exit" or .end.status != 0) | "\(.end)",
+				(.totals.live_blocks | select(. < 30) | "\(.) blocks")'
+	} >"$work/wrong" 2>&1
+	verdict "its children, by $way, and its exit" "$work/wrong"
+	pid=
 done
 
 # ---- refused ----
