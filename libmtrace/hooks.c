@@ -67,11 +67,13 @@ static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 static inline bool records(uintptr_t caller)
 {
 	uint32_t active = boot_active();
-	if (active == GUARD_SIMPLY || (active == GUARD_ASIDE && inside_allocator == 0))
+	if (active == GUARD_SIMPLY)
 		return true;
-	if (likely(active == GUARD_PASSIVE) || (active == GUARD_ASLEEP && !control_has_news()))
+	if (active == GUARD_ASLEEP && !control_has_news())
 		return false;
-	return records_aside(caller);
+	if (active == GUARD_ASIDE && inside_allocator == 0)
+		return true;
+	return active != GUARD_PASSIVE && records_aside(caller);
 }
 
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */
