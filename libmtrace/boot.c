@@ -330,12 +330,12 @@ static enum mtrace_attach_result begin_late(const char *text)
 		return result_of(trouble);
 	segment_prune(options.keep);
 	say_bad_options();
-	process.tracked = true;
-	pthread_atfork(NULL, in_forking_parent, in_forked_child);
-	on_exit(on_exit_note, NULL);
 	segment.header->mode = MTRACE_MODE_OFF; /* until the hooks are in place */
 	start_segment();
 	control_sleep();
+	process.tracked = true; /* last: what is tracked and undecided is taken for a forked child */
+	pthread_atfork(NULL, in_forking_parent, in_forked_child);
+	on_exit(on_exit_note, NULL);
 	return MTRACE_ATTACH_done;
 }
 
@@ -371,8 +371,11 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 {
 	if (!atomic_load_explicit(&process.booted, memory_order_acquire))
 		return boot();
-	if (boot_active() == GUARD_ASLEEP)
+	uint32_t active = boot_active(); /* looked at once: it may have been woken since the caller looked */
+	if (active == GUARD_ASLEEP)
 		return wake_if_asked();
+	if (active != GUARD_UNDECIDED)
+		return active != GUARD_PASSIVE;
 	if (process.tracked && !control_is_asleep() && !atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
 		return boot_child();
 	atomic_store_explicit(&owner_page->active, GUARD_PASSIVE, memory_order_relaxed); /* decided: it is not asked again */

@@ -9,12 +9,15 @@ import sys
 
 pid = sys.argv[1]
 line_of_maps = re.compile(r"(\w+)-(\w+) (\S+) (\w+) \S+ \d+ +(/.*\.so\S*)")
-maps = [m for m in map(line_of_maps.match, open(f"/proc/{pid}/maps", encoding="utf-8")) if m]
+
+
+def read_maps():
+    return [m for m in map(line_of_maps.match, open(f"/proc/{pid}/maps", encoding="utf-8")) if m]
 
 
 def count_slots():
     first, ours, found = {}, [], 0
-    for m in maps:
+    for m in read_maps():
         if m[5].endswith("/libmtrace.so"):
             ours.append((int(m[1], 16), int(m[2], 16)))
         elif int(m[4], 16) == 0:
@@ -32,7 +35,7 @@ def count_slots():
 
 def print_rights():
     total = collections.Counter()
-    for m in maps:
+    for m in read_maps():
         if not m[5].endswith("/libmtrace.so"):
             total[f"{m[5]} {m[3]}"] += int(m[2], 16) - int(m[1], 16)
     for what, size in sorted(total.items()):
@@ -42,4 +45,10 @@ def print_rights():
 if sys.argv[2:] == ["rights"]:
     print_rights()
 else:
-    print(count_slots())
+    for tries in range(5, 0, -1):
+        try:
+            print(count_slots())
+            break
+        except (struct.error, OSError): # an object came or went meanwhile
+            if tries == 1:
+                raise
