@@ -1,6 +1,6 @@
 /*
  * agent: the library as a JVMTI agent, in the same process and copy as the preloaded one. Entry points only: what the JVM
- * calls (Agent_OnLoad, Agent_OnAttach, a few events), and what native code calls through JNI's tables instead of the JVM.
+ * calls (Agent_OnLoad, a few events; attach has Agent_OnAttach), and what native code calls through JNI's tables instead of the JVM.
  * Without it Java frames are the same (lang/jvm); JNI's references, buffers and attached threads are not counted then.
  *
  * Everything here is called by threads of the JVM, in no hook of ours and under no lock of ours. Calls of JVMTI and JNI are
@@ -15,7 +15,7 @@
 
 #include "agent_tables.h"
 
-/* Agent_OnLoad and Agent_OnAttach. The first call that finds the process recorded does it, others do nothing. Never fails
+/* For Agent_OnLoad and Agent_OnAttach. The first call that finds the process recorded does it, others do nothing. Never fails
    the JVM: trouble is one line, and JNI is not counted then. `options` "quiet": nothing that makes the JVM log a line. */
 void agent_start(struct java_vm *vm, const char *options);
 

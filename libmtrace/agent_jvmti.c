@@ -136,16 +136,8 @@ void agent_start(struct java_vm *vm, const char *options)
 
 #define EXPORT __attribute__((visibility("default"))) extern
 EXPORT int32_t Agent_OnLoad(struct java_vm *vm, char *options, void *reserved);
-EXPORT int32_t Agent_OnAttach(struct java_vm *vm, char *options, void *reserved);
 
 EXPORT int32_t Agent_OnLoad(struct java_vm *vm, char *options, void *reserved)
-{
-	(void)reserved;
-	agent_start(vm, options);
-	return JNI_DONE;
-}
-
-EXPORT int32_t Agent_OnAttach(struct java_vm *vm, char *options, void *reserved)
 {
 	(void)reserved;
 	agent_start(vm, options);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "epochs.h"
 #include "log.h"
 #include "options.h"
@@ -22,6 +23,8 @@ static struct {
 	_Atomic uint32_t booting; /* somebody is, or has been */
 	_Atomic uint32_t booted;
 	bool tracked;             /* this image is a target; its forks are too */
+	bool late;                /* the library was loaded into a program that ran, and records when it is attached */
+	_Atomic uint32_t waking;  /* somebody ends a pause */
 	uint32_t generation;      /* of the owner page, the last one given out in this line of processes */
 } process;
 
@@ -71,17 +74,30 @@ static bool map_owner_page(void)
 	return true;
 }
 
+static uint32_t mode_asked(void)
+{
+	return strcmp(options.mode, "off") ? MTRACE_MODE_EXACT : MTRACE_MODE_OFF;
+}
+
+enum { TOO_SMALL = -1 };
+
+static int make(const struct segment_request *request)
+{
+	enum segment_error error = segment_create(request);
+	if (error)
+		return (int)error;
+	if (!tracker_init())
+		return TOO_SMALL;
+	segment_add_private(bytes_touched());
+	return 0;
+}
+
 static const char *make_segment(bool forked)
 {
-	uint32_t mode = strcmp(options.mode, "off") ? MTRACE_MODE_EXACT : MTRACE_MODE_OFF;
-	struct segment_request request = {.dir = options.dir, .cap_bytes = options.memory, .mode = mode, .forked = forked};
-	enum segment_error error = segment_create(&request);
-	if (error)
-		return segment_error_text(error);
-	if (!tracker_init())
-		return "the segment is too small; raise MTRACE_OPTIONS=memory=";
-	segment_add_private(bytes_touched());
-	return NULL;
+	int trouble = make(&(struct segment_request){.dir = options.dir, .cap_bytes = options.memory, .mode = mode_asked(),
+						    .forked = forked});
+	return !trouble ? NULL : trouble == TOO_SMALL ? "the segment is too small; raise MTRACE_OPTIONS=memory="
+						      : segment_error_text((enum segment_error)trouble);
 }
 
 static void tell_beginning(void)
@@ -91,17 +107,30 @@ static void tell_beginning(void)
 				       .value = {h->pid, h->forked ? h->parent_pid : h->image}});
 }
 
-/* From here on every event is recorded: the last store of starting. Release pairs with guard_tracking. */
-static void start_recording(void)
+/* From here on every event is recorded. Release pairs with guard_tracking. */
+static void set_active(void)
+{
+	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
+	atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
+}
+
+/* All but that: what `active` becomes is the last store of starting. */
+static void start_segment(void)
 {
 	uint32_t generation = ++process.generation;
-	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
 	atomic_store_explicit(&owner_page->generation, (uint64_t)generation << 32 | EPOCH_FIRST, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
-	if (segment.header->mode != MTRACE_MODE_EXACT)
+}
+
+static void start_recording(void)
+{
+	start_segment();
+	if (segment.header->mode != MTRACE_MODE_EXACT) {
+		control_sleep();
 		return;
+	}
 	tell_beginning();
-	atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
+	set_active();
 }
 
 static void set_counter(enum mtrace_counter counter, uint64_t value)
@@ -149,7 +178,8 @@ static void in_forking_parent(void)
    child is not recorded. (A raw clone does not come here.) */
 static void in_forked_child(void)
 {
-	if (guard_tracking())
+	uint32_t active = boot_active();
+	if (active != GUARD_UNDECIDED) /* not wiped: a vfork child */
 		return;
 	segment_replace_by_zeroes();
 	if (thread_self.entered && thread_self.generation >> 32 == process.generation)
@@ -160,6 +190,10 @@ static void start(void)
 {
 	if (plat_secure_exec())
 		return;
+	if (process.late) {
+		(void)plat_find_object((uintptr_t)real.malloc, &boot_allocator);
+		return;
+	}
 	options_parse(&options, plat_env("MTRACE_OPTIONS"));
 	if (!plat_find_object((uintptr_t)real.malloc, &boot_allocator))
 		memset(&boot_allocator, 0, sizeof boot_allocator);
@@ -187,9 +221,8 @@ static void start(void)
 	segment_prune(options.keep);
 	say_bad_options();
 	set_counter(MTRACE_COUNTER_bootstrap_blocks, atomic_load_explicit(&arena_blocks, memory_order_relaxed));
-	process.tracked = segment.header->mode == MTRACE_MODE_EXACT;
-	if (process.tracked)
-		pthread_atfork(NULL, in_forking_parent, in_forked_child);
+	process.tracked = true;
+	pthread_atfork(NULL, in_forking_parent, in_forked_child);
 	boot_mark_descendants();
 	start_recording();
 }
@@ -205,7 +238,7 @@ static bool boot(void)
 		return false;
 	int saved = errno;
 	plat_objects_init();
-	boot_find_real_functions();
+	process.late = boot_find_real_functions();
 	start();
 	errno = saved;
 	atomic_store_explicit(&process.booted, 1, memory_order_release);
@@ -234,11 +267,116 @@ static __attribute__((noinline)) bool boot_child(void)
 	return true;
 }
 
+/* ---- a pause, and what comes after it ---- */
+
+/* The stores are those of before: the segment goes on, less what was live when the pause began. Its modules may have gone
+   meanwhile, unseen where our dlclose was not in place. One thread does it, while nobody records. */
+static bool go_on(void)
+{
+	uint32_t nobody = 0;
+	if (!atomic_compare_exchange_strong_explicit(&process.waking, &nobody, 1, memory_order_acquire, memory_order_relaxed))
+		return false;
+	unwind_forget();
+	tracker_give_up();
+	segment.header->mode = MTRACE_MODE_EXACT;
+	atomic_store_explicit(&segment.header->attached_mono_ns, plat_mono_ns(), memory_order_relaxed);
+	if (!atomic_load_explicit(&segment.header->detached_mono_ns, memory_order_relaxed))
+		tell_beginning();
+	control_wake();
+	set_active();
+	atomic_store_explicit(&process.waking, 0, memory_order_release);
+	return true;
+}
+
+static __attribute__((noinline)) bool wake_if_asked(void)
+{
+	uint32_t sequence;
+	if (!control_has_news() || plat_pid() != segment.header->pid || !control_take_wake(&sequence))
+		return false;
+	bool woken = go_on();
+	control_done(sequence);
+	return woken;
+}
+
+bool boot_is_late(void)
+{
+	return process.late;
+}
+
+static enum mtrace_attach_result result_of(int trouble)
+{
+	switch (trouble) {
+	case SEGMENT_OK: return MTRACE_ATTACH_done;
+	case SEGMENT_NO_DIR: return MTRACE_ATTACH_no_dir;
+	case SEGMENT_NO_FILE: return MTRACE_ATTACH_no_file;
+	case SEGMENT_FILE_LIMIT: return MTRACE_ATTACH_file_limit;
+	case SEGMENT_NO_SPACE: return MTRACE_ATTACH_no_space;
+	case SEGMENT_NO_MAP: return MTRACE_ATTACH_no_map;
+	default: return MTRACE_ATTACH_too_small;
+	}
+}
+
+/* The first time in a program that ran without us. Nobody is in our hooks yet. */
+static enum mtrace_attach_result begin_late(const char *text)
+{
+	options_parse(&options, text);
+	if (plat_secure_exec())
+		return MTRACE_ATTACH_secure;
+	if (owner_page == &early_page && !map_owner_page())
+		return MTRACE_ATTACH_kernel;
+	int trouble = make(&(struct segment_request){.dir = options.dir, .cap_bytes = options.memory, .mode = MTRACE_MODE_EXACT,
+						    .attached = true});
+	if (trouble)
+		return result_of(trouble);
+	segment_prune(options.keep);
+	say_bad_options();
+	segment.header->mode = MTRACE_MODE_OFF; /* until the hooks are in place */
+	start_segment();
+	control_sleep();
+	process.tracked = true; /* last: what is tracked and undecided is taken for a forked child */
+	pthread_atfork(NULL, in_forking_parent, in_forked_child);
+	on_exit(on_exit_note, NULL);
+	return MTRACE_ATTACH_done;
+}
+
+enum mtrace_attach_result boot_attach_begin(const char *text)
+{
+	if (guard_tracking())
+		return MTRACE_ATTACH_already;
+	if (!process.tracked && !process.late)
+		return MTRACE_ATTACH_foreign;
+	if (process.tracked && boot_active() != GUARD_ASLEEP)
+		return MTRACE_ATTACH_ended;
+	return process.tracked ? MTRACE_ATTACH_done : begin_late(text);
+}
+
+void boot_attach_end(void)
+{
+	if (boot_active() == GUARD_ASLEEP)
+		(void)go_on();
+}
+
+/* Functions that are kept of objects which may go while our dlclose is not in place are made to stay. */
+enum mtrace_attach_result boot_detach(void)
+{
+	if (!guard_tracking())
+		return MTRACE_ATTACH_not_traced;
+	control_sleep();
+	boot_closing();
+	boot_closed();
+	return MTRACE_ATTACH_done;
+}
+
 __attribute__((cold, noinline)) bool boot_wake(void)
 {
 	if (!atomic_load_explicit(&process.booted, memory_order_acquire))
 		return boot();
-	if (process.tracked && !atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
+	uint32_t active = boot_active(); /* looked at once: it may have been woken since the caller looked */
+	if (active == GUARD_ASLEEP)
+		return wake_if_asked();
+	if (active != GUARD_UNDECIDED)
+		return active != GUARD_PASSIVE;
+	if (process.tracked && !control_is_asleep() && !atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
 		return boot_child();
 	atomic_store_explicit(&owner_page->active, GUARD_PASSIVE, memory_order_relaxed); /* decided: it is not asked again */
 	return false;
@@ -254,6 +392,8 @@ void boot_note_limit(int resource, const struct rlimit *limit)
 /* A vfork child shares our memory and ends without us. */
 void boot_note_end(uint32_t end, int status)
 {
+	if (boot_active() == GUARD_ASLEEP && plat_pid() == segment.header->pid)
+		segment_note_end((enum mtrace_end)end, status);
 	if (!guard_tracking() || plat_pid() != segment.header->pid)
 		return;
 	if (atomic_load_explicit(&segment.header->end, memory_order_relaxed) == MTRACE_END_NONE)

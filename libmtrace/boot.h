@@ -3,8 +3,9 @@
  * event, a forked child's segment, the end. Called by hooks and client; calls everything below.
  *
  * States of a process: not booted (libc is not ready, or we are inside boot itself: events pass by), refused (not a
- * target, or no segment could be made: hooks forward, for good), recording, forked (the owner page is wiped: the first
- * event makes a segment of its own).
+ * target, or no segment could be made: hooks forward, for good), recording, asleep (mode=off, or detached: until
+ * `mtrace attach`), forked (the owner page is wiped: the first event makes a segment of its own; the child of a sleeper
+ * is refused). A library that was loaded into a program that runs is refused until it is attached.
  */
 #ifndef MTRACE_BOOT_H
 #define MTRACE_BOOT_H
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "format.h"
 #include "guard.h"
 
 /* The functions behind ours. NULL: not looked up yet, or (LAZY) not there. */
@@ -84,10 +86,20 @@ void boot_note_limit(int resource, const struct rlimit *limit);
 /* The process ends here and now (_exit, quick_exit). */
 void boot_note_end(uint32_t end, int status);
 
+/* ---- in a program that runs ----
+ *
+ * From the thread that was asked to, which holds no lock: not from a hook. Begin, then put the hooks in place, then end:
+ * when the first event is recorded every free leads through us as well. */
+enum mtrace_attach_result boot_attach_begin(const char *options); /* done: go on with the rest */
+void boot_attach_end(void);
+enum mtrace_attach_result boot_detach(void); /* first this, then the hooks are taken out */
+bool boot_is_late(void);
+
 /* ---- the parts of boot ---- */
 
-/* boot_symbols: once, before threads. Takes the loader's lock. */
-void boot_find_real_functions(void);
+/* boot_symbols: once, before threads. Takes the loader's lock. true: we came late; then what comes first in the list of
+   objects is the real function, and it is called with that lock held, by our constructor. */
+bool boot_find_real_functions(void);
 
 /* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
    that it does not define (reallocarray, say), and these must go on to it, never past it. */

@@ -9,6 +9,7 @@
 
 struct real_functions real;
 bool boot_foreign_in_front;
+static bool late;
 
 static bool is_own(const void *function)
 {
@@ -19,20 +20,22 @@ static bool is_own(const void *function)
 
 static void *find_real(const char *name)
 {
-	void *front = boot_foreign_in_front ? plat_symbol_before(name) : NULL;
+	void *front = boot_foreign_in_front || late ? plat_symbol_before(name) : NULL;
 	return front ? front : plat_symbol_next(name);
 }
 
 static void find_eager(void)
 {
-	boot_foreign_in_front = plat_symbol_before("malloc") != NULL;
+	late = plat_is_late();
+	boot_foreign_in_front = !late && plat_symbol_before("malloc") != NULL;
 #define EAGER(ret, name, params) *(void **)&real.name = find_real(#name);
 #include "wrapped.def"
 }
 
 static void find_early(void **slot, const char *name)
 {
-	*slot = plat_symbol_next_if_any(name, (uintptr_t)&is_own); /* a failure would allocate in an allocator that starts */
+	/* a failure would allocate in an allocator that starts */
+	*slot = late ? plat_symbol_before(name) : plat_symbol_next_if_any(name, (uintptr_t)&is_own);
 }
 
 /* LAZY functions and operators that are there already. */
@@ -48,11 +51,12 @@ static void find_what_is_there(void)
 	}
 }
 
-void boot_find_real_functions(void)
+bool boot_find_real_functions(void)
 {
 	plat_symbols_init((uintptr_t)&is_own);
 	find_eager();
 	find_what_is_there();
+	return late;
 }
 
 /* ---- functions that came with a library opened later ----

@@ -141,6 +141,16 @@ enum mtrace_counter {
 #define MTRACE_FEATURE_DIES_WITH_PROCESS 1ull /* nobody holds the file: what is not read while the process lives is lost */
 #define MTRACE_FEATURE_RANGES_FREED 2ull      /* rows of mapped ranges count what went, see mtrace_range_table.told */
 #define MTRACE_FEATURE_JNI 4ull               /* a JVM with our agent: JNI kinds are recorded, from some moment on */
+#define MTRACE_FEATURE_ATTACHED 8ull          /* the library was loaded into a program that ran: its slots lead to us, or did */
+
+/* What Agent_OnAttach returns: the JVM hands it to who asked. */
+enum mtrace_attach_result {
+#define X(name, text) MTRACE_ATTACH_##name,
+#include "attach.def"
+#undef X
+	MTRACE_ATTACH_RESULTS
+};
+#define MTRACE_ATTACH_DETACH "detach" /* as the options: record nothing from here on; else they are MTRACE_OPTIONS */
 
 /* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
    are not for forks, so that a storm of these leaves room for the command's own images. */
@@ -185,10 +195,16 @@ struct mtrace_header {
 	_Atomic uint64_t counters[MTRACE_COUNTER_SLOTS];
 	uint32_t epoch_ticks; /* the shortest window of history; beyond header_bytes of older writers */
 	uint32_t reserved;
+	/* CLOCK_MONOTONIC; beyond header_bytes of older writers. attached: recording began (again) in a program that ran, and
+	   knows no block of before; 0: it began with the program. detached: it was ended by `mtrace detach`, and goes on if
+	   attached is later. */
+	_Atomic uint64_t attached_mono_ns;
+	_Atomic uint64_t detached_mono_ns;
 };
 static_assert(offsetof(struct mtrace_header, pid) == 40, "segment format");
 static_assert(offsetof(struct mtrace_header, regions) == 184, "segment format");
 static_assert(offsetof(struct mtrace_header, counters) == 1464, "segment format");
+static_assert(offsetof(struct mtrace_header, attached_mono_ns) == 2496, "segment format");
 static_assert(sizeof(struct mtrace_header) <= MTRACE_PAGE_BYTES, "the header is one page");
 static_assert((int)MTRACE_COUNTER_COUNT <= MTRACE_COUNTER_SLOTS, "counters.def");
 
@@ -220,7 +236,9 @@ static_assert(sizeof(struct mtrace_hot) == 192, "segment format");
 enum mtrace_command {
 	MTRACE_COMMAND_NONE = 0,
 	MTRACE_COMMAND_MARK = 1,  /* argument: its name */
-	MTRACE_COMMAND_EVENTS = 2 /* argument: for how many milliseconds, decimal. A stream begins, unless one is on */
+	MTRACE_COMMAND_EVENTS = 2, /* argument: for how many milliseconds, decimal. A stream begins, unless one is on */
+	MTRACE_COMMAND_DETACH = 3, /* record nothing from here on */
+	MTRACE_COMMAND_ATTACH = 4  /* record again; by the first hook of any thread */
 };
 
 #define MTRACE_STREAM_PARTS 960u

@@ -26,7 +26,8 @@ enum guard_active {
 	GUARD_UNDECIDED = 0, /* not booted, or a forked child that has made no event */
 	GUARD_SIMPLY = 1,    /* record */
 	GUARD_ASIDE = 2,     /* record; the allocator is not libc's, and may call itself by name (boot.h) */
-	GUARD_PASSIVE = 3    /* forward, for good */
+	GUARD_PASSIVE = 3,   /* forward, for good */
+	GUARD_ASLEEP = 4     /* forward, and look whether `mtrace attach` wakes us: mode=off, or after `mtrace detach` */
 };
 
 struct owner_page {

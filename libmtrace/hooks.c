@@ -19,8 +19,10 @@
 
 #include "births.h"
 #include "boot.h"
+#include "control.h"
 #include "format.h"
 #include "here.h"
+#include "hooks.h"
 #include "tracker.h"
 
 #define EXPORT __attribute__((visibility("default"))) extern
@@ -65,7 +67,11 @@ static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 static inline bool records(uintptr_t caller)
 {
 	uint32_t active = boot_active();
-	if (active == GUARD_SIMPLY || (active == GUARD_ASIDE && inside_allocator == 0))
+	if (active == GUARD_SIMPLY)
+		return true;
+	if (active == GUARD_ASLEEP && !control_has_news())
+		return false;
+	if (active == GUARD_ASIDE && inside_allocator == 0)
 		return true;
 	return active != GUARD_PASSIVE && records_aside(caller);
 }
@@ -523,3 +529,27 @@ EXPORT int dlclose(void *handle)
 		tracker_unloaded();
 	return error;
 }
+
+/* ---- the hooks by name, for those who put them in place later ------------------------------------------------- */
+
+/* By names that nobody can take from us: what the exported ones mean here is whatever came first in the process. */
+#define OWN(name) extern const char own_##name[] SHIM_OWN;  \
+	__asm__(".hidden own_" #name "\n.globl own_" #name "\n.set own_" #name ", " #name);
+#define EAGER(ret, name, params) OWN(name)
+#define LAZY(ret, name, params) OWN(name)
+#define INNER(ret, name, params)
+#define ALSO(name) OWN(name)
+#define NEW(name, params, args) OWN(name)
+#define DELETE(name, params, args) OWN(name)
+#include "wrapped.def"
+
+const struct patch_row hooks[] = {
+#define EAGER(ret, name, params) {#name, own_##name, (void **)(void *)&real.name},
+#define LAZY(ret, name, params) {#name, own_##name, (void **)(void *)&real.name},
+#define INNER(ret, name, params)
+#define ALSO(name) {#name, own_##name, NULL},
+#define NEW(name, params, args) {#name, own_##name, (void **)(void *)&real.name},
+#define DELETE(name, params, args) {#name, own_##name, (void **)(void *)&real.name},
+#include "wrapped.def"
+};
+const uint32_t hooks_count = sizeof hooks / sizeof hooks[0];

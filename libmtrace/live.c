@@ -398,6 +398,60 @@ __attribute__((noinline)) bool live_remove_one(enum mtrace_family family, uintpt
 	return false;
 }
 
+/* ---- all of them ------------------------------------------------------------------------------------------- */
+
+struct sweep {
+	void (*visit)(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context);
+	void *context;
+	uint64_t page; /* family << 61 | address, see huge_key */
+};
+
+/* L1 holds but for what live.h says: an exchange finds each block once. */
+static void sweep_line(const struct sweep *s, struct mtrace_live_line *line)
+{
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+		struct live_block old;
+		uint64_t word = atomic_exchange_explicit(&line->word[i], 0, memory_order_acq_rel);
+		uint64_t key = s->page | (uint64_t)MTRACE_SLOT_GRANULE(word) << 3;
+		if (!word)
+			continue;
+		read_block(key, word, atomic_load_explicit(&line->side[i], memory_order_relaxed), &old);
+		if (old.size >= MTRACE_SLOT_SIZE_HUGE)
+			huge_clear(key);
+		s->visit((enum mtrace_family)(key >> 61), key & ((1ull << 61) - 1), &old, s->context);
+	}
+}
+
+static void sweep_page(const struct sweep *s, uint64_t leaf)
+{
+	for (int leaves = 0; leaf && leaves < 64; leaves++, leaf = next_leaf(leaf)) {
+		for (uint32_t i = 0; i < MTRACE_LEAF_LINES(leaf); i++) {
+			uint64_t line = MTRACE_LEAF_LINE(leaf) + (uint64_t)i;
+			if (!segment_id_ok(MTRACE_REGION_LIVE_LINES, line, sizeof(struct mtrace_live_line)))
+				return;
+			sweep_line(s, (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + line);
+		}
+	}
+}
+
+void live_remove_all(void (*visit)(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context),
+                     void *context)
+{
+	atomic_word *roots = (atomic_word *)(void *)segment.base[MTRACE_REGION_LIVE_ROOT];
+	for (uint32_t i = 0; i < MTRACE_LIVE_ROOT_ENTRIES; i++) {
+		uint64_t root = atomic_load_explicit(&roots[i], memory_order_acquire); /* pairs: L3 */
+		uint32_t chunk = (uint32_t)root;
+		if (!root || !segment_id_ok(MTRACE_REGION_LIVE_CHUNKS, chunk, sizeof(struct mtrace_live_chunk)))
+			continue;
+		struct mtrace_live_chunk *c = (struct mtrace_live_chunk *)(void *)segment.base[MTRACE_REGION_LIVE_CHUNKS] + chunk;
+		uint64_t family = root >> 55, high = root >> 32 & 0x7fffff;
+		for (uint64_t page = 0; page < MTRACE_LIVE_PAGES_PER_CHUNK; page++) {
+			struct sweep s = {visit, context, family << 61 | high << 24 | page << 12};
+			sweep_page(&s, atomic_load_explicit(&c->leaves[page], memory_order_acquire));
+		}
+	}
+}
+
 /* ---- moves ---------------------------------------------------------------------------------------------- */
 
 static uint32_t side_with_thread(uint32_t side, uint32_t thread)

@@ -60,6 +60,11 @@ bool live_init(void);
 enum live_result live_insert(enum mtrace_family family, uintptr_t address, const struct live_block *block,
                              struct live_block *old);
 
+/* Removes every block, when recording goes on after a pause, and calls visit for each. Who still has an event of before the
+   pause under way may find its block gone (it counts an unknown free), or count its free a second time. */
+void live_remove_all(void (*visit)(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context),
+                     void *context);
+
 /* false: no such block. */
 bool live_remove(enum mtrace_family family, uintptr_t address, struct live_block *old);
 

@@ -3,7 +3,8 @@
  *
  * Conventions: raw system calls, so that errno is never touched; results are 0 or a count when done,
  * -errno when not. Nothing here allocates. All functions are async-signal-safe unless they say otherwise.
- * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects), plat_symbols.c, plat_kin.c.
+ * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects), plat_symbols.c,
+ * plat_slots.c, plat_kin.c.
  */
 #ifndef MTRACE_PLAT_H
 #define MTRACE_PLAT_H
@@ -31,6 +32,7 @@ int plat_commit(void *p, size_t bytes);               /* read-write and populate
    with this device and inode; its blocks are allocated, then the range is made read-write. */
 int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes);
 
+int plat_protect(void *p, size_t bytes, int protection); /* as mprotect(2) */
 void plat_give_back(void *p, size_t bytes);           /* frees the file's pages there; they read as zero */
 
 /* The host's own calls, before libc's functions are known. As mmap(2), munmap(2), but for errno. */
@@ -103,9 +105,35 @@ void *plat_symbol_before(const char *name);              /* defined by an object
 void *plat_symbol_linked(const char *name, uintptr_t caller);
 const void *plat_variable_of(const char *name, uintptr_t caller); /* the same for a variable, in the caller's object only */
 
+/* Is our library out of everybody's sight: opened by a program that runs (RTLD_LOCAL), not preloaded or linked? Not
+   async-signal-safe. */
+bool plat_is_late(void);
+
 void plat_pin_loaded(const char *path);                  /* stays loaded for good */
 void *plat_load_private(const char *soname);             /* loaded out of everybody's sight; NULL: not there */
 void *plat_symbol_in(void *library, const char *name);
+
+/* ---- slots of the GOT (plat_slots.c; takes the loader's lock) ---- */
+struct plat_slot {
+	const char *name; /* of the function that is called through it */
+	uintptr_t held;   /* what it holds */
+	uintptr_t in;     /* where its object begins */
+	bool unbound;     /* it was never called through: the loader would look the function up */
+};
+typedef uintptr_t plat_slot_choice(const struct plat_slot *slot, void *context); /* what it shall hold; 0: as it is */
+
+struct plat_slots_seen { /* zero: nothing */
+	uint64_t unloads;
+	uint32_t objects;
+};
+struct plat_slots_count {
+	uint32_t changed, refused; /* refused: the page could not be made writable */
+};
+
+/* The slots of all objects but our own, the loader's and the kernel's; with `seen`, only of those not seen yet. `close` is
+   the real dlclose. One caller at a time. */
+struct plat_slots_count plat_visit_slots(struct plat_slots_seen *seen, plat_slot_choice *choose, void *context,
+					 int (*close)(void *));
 
 /* ---- loaded objects (plat_objects.c) ---- */
 struct plat_object {
@@ -119,6 +147,9 @@ struct plat_object {
 	uint32_t header_count;    /* ELF program headers, in the object's own memory */
 	const void *headers;
 };
+
+/* How the page at `address` may be used: PROT_ bits, from /proc/self/maps; negative: nothing is there. */
+int plat_protection(uintptr_t address);
 
 void plat_objects_init(void); /* from the constructor: may use dlsym. Not async-signal-safe. */
 

@@ -140,6 +140,11 @@ int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint6
 	return is_error(error) ? (int)error : (int)SYS(SYS_mprotect, p, bytes, PROT_READ | PROT_WRITE);
 }
 
+int plat_protect(void *p, size_t bytes, int protection)
+{
+	return (int)SYS(SYS_mprotect, p, bytes, protection);
+}
+
 void plat_give_back(void *p, size_t bytes)
 {
 	SYS(SYS_madvise, p, bytes, MADV_REMOVE);

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 
 #define PAGE 4096u
 #define HEADERS_MAX 64u /* program headers of one object; the largest seen has 14 */
@@ -287,6 +288,7 @@ struct maps_line {
 	uintptr_t end;
 	uint64_t offset;
 	uint64_t inode;
+	int protection;
 	char path[PATH_BYTES]; /* "" when longer */
 };
 
@@ -331,6 +333,15 @@ static void skip_word(struct maps_reader *r)
 	} while (c && c != ' ' && c != '\n');
 }
 
+/* "rw-p" and the space behind it. */
+static int read_protection(struct maps_reader *r)
+{
+	int protection = 0;
+	for (char c = next_char(r); c && c != ' ' && c != '\n'; c = next_char(r))
+		protection |= c == 'r' ? PROT_READ : c == 'w' ? PROT_WRITE : c == 'x' ? PROT_EXEC : 0;
+	return protection;
+}
+
 /* The rest of the line without the spaces before it; "" when it does not fit. The kernel writes newlines in names as
    \012 and puts " (deleted)" behind files that are gone. */
 static void read_path(struct maps_reader *r, char *path)
@@ -352,7 +363,7 @@ static bool read_line(struct maps_reader *r, struct maps_line *line)
 {
 	line->start = read_number(r, 16);
 	line->end = read_number(r, 16);
-	skip_word(r);
+	line->protection = read_protection(r);
 	line->offset = read_number(r, 16);
 	skip_word(r);
 	line->inode = read_number(r, 10);
@@ -449,6 +460,21 @@ bool plat_maps_file(const char *maps, const char *name_begin)
 		found = !strncmp(line.path, name_begin, strlen(name_begin));
 	plat_close(reader.fd);
 	return found;
+}
+
+int plat_protection(uintptr_t address)
+{
+	struct maps_line line;
+	struct maps_reader reader = { .at = 0 };
+	int protection = -1;
+	reader.fd = plat_open("/proc/self/maps", O_RDONLY, 0);
+	if (reader.fd < 0)
+		return -1;
+	while (read_line(&reader, &line) && line.start <= address)
+		if (address < line.end)
+			protection = line.protection;
+	plat_close(reader.fd);
+	return protection;
 }
 
 static bool find_in_executable(uintptr_t pc, struct plat_object *out)

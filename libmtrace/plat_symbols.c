@@ -168,6 +168,13 @@ void *plat_symbol_next_if_any(const char *name, uintptr_t from)
 	return object && search(object->l_next, NULL, name) ? plat_symbol_next(name) : NULL;
 }
 
+/* Preloaded or linked, our names are in the global scope; a look-up that fails leaves its message to the next dlerror of
+   this thread, so it is made only where somebody else's malloc comes first. */
+bool plat_is_late(void)
+{
+	return plat_symbol_before("malloc") && !dlsym(dlopen(NULL, RTLD_LAZY), "mtrace_active");
+}
+
 /* ---- in the scope of one object, without the loader's lock ---------------------------------------------------
  *
  * dlopen holds that lock while constructors run, and one of these may wait for the thread that asks us. The caller's

@@ -245,6 +245,7 @@ static void fill_header(struct mtrace_header *h, const struct segment_request *r
 	h->features_optional = MTRACE_FEATURE_RANGES_FREED;
 	if (segment.place == PLACE_NOWHERE)
 		h->features_optional |= MTRACE_FEATURE_DIES_WITH_PROCESS;
+	h->features_optional |= request->attached ? MTRACE_FEATURE_ATTACHED : 0;
 	h->pid = maker->pid;
 	h->image = maker->image;
 	h->start_time = maker->start;

@@ -40,6 +40,7 @@ struct segment_request {
 	uint64_t cap_bytes; /* 0: choose */
 	uint32_t mode;
 	bool forked;
+	bool attached; /* to a program that runs */
 };
 
 enum segment_error {

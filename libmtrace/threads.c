@@ -117,6 +117,26 @@ bool threads_note_end(struct thread_state *self)
 	return true;
 }
 
+uint32_t threads_birth(uint32_t id, uint64_t *stack_bytes)
+{
+	*stack_bytes = atomic_load_explicit(&thread_at(id)->stack_bytes, memory_order_relaxed);
+	return atomic_load_explicit(&thread_at(id)->row, memory_order_relaxed);
+}
+
+uint32_t threads_next_gone(uint32_t id)
+{
+	while (++id < IDENTITIES && segment_has(MTRACE_REGION_THREADS, (id + 1ull) * sizeof(struct mtrace_thread))) {
+		struct mtrace_thread *t = thread_at(id);
+		uint32_t tid = atomic_load_explicit(&t->tid, memory_order_relaxed);
+		if (!tid || atomic_load_explicit(&t->ended, memory_order_relaxed) || plat_thread_alive(segment.header->pid, tid))
+			continue;
+		t->end_tick = atomic_load_explicit(&segment.hot->tick, memory_order_relaxed);
+		atomic_store_explicit(&t->ended, 1, memory_order_release);
+		return id;
+	}
+	return 0;
+}
+
 /* Newest first: a pthread_t is used again after its thread. */
 uint32_t threads_note_name(uintptr_t handle, const char *name)
 {

@@ -19,6 +19,12 @@ void threads_enter(struct thread_state *self, const struct thread_birth *birth);
 
 /* The start routine has returned, pthread_exit was called, or the thread was cancelled; what comes later (destructors)
    is still recorded. true: it is the first to say so. */
+uint32_t threads_birth(uint32_t id, uint64_t *stack_bytes); /* the row that it was created by, 0 unknown */
+
+/* After a pause: notes the end of the next thread behind identity `id` that is gone; its identity, 0 none. One system call
+   a thread. */
+uint32_t threads_next_gone(uint32_t id);
+
 bool threads_note_end(struct thread_state *self);
 
 /* pthread_setname_np succeeded for the thread whose pthread_t is `handle`. Its tid, 0: it has no identity yet. */

@@ -592,3 +592,31 @@ void tracker_ending(uint32_t end, int status)
 	ring_put(&(struct ring_record){.kind = MTRACE_RING_exit, .thread = e->self->id, .value = {end, (uint64_t)status & 0xff}});
 	event_leave(e);
 }
+
+/* ---- after a pause ------------------------------------------------------------------------------------- */
+
+static void give_up_block(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context)
+{
+	record_freed(context, family, address, old);
+	segment_count(MTRACE_COUNTER_drop_pause);
+}
+
+static void give_up_threads(const struct event *e)
+{
+	for (uint32_t id = 0; (id = threads_next_gone(id)) != 0;) {
+		uint64_t stack_bytes;
+		uint32_t row = threads_birth(id, &stack_bytes);
+		if (row)
+			counts_freed(event_tallies(e), row, stack_bytes);
+	}
+}
+
+void tracker_give_up(void)
+{
+	struct event event = event_enter(), *e = &event;
+	struct regions_event who = by(e);
+	live_remove_all(give_up_block, e);
+	regions_unmap(0, ~(uintptr_t)(MTRACE_PAGE_BYTES - 1), &who);
+	give_up_threads(e);
+	event_leave(e);
+}

@@ -83,4 +83,8 @@ void tracker_forked(void);
 void tracker_unloaded(void);
 void tracker_ending(uint32_t end, int status);
 
+/* Before recording goes on after a pause: what was live then is given up, since nobody saw what became of it. By one thread,
+   while nobody records; takes as long as there are blocks. */
+void tracker_give_up(void);
+
 #endif

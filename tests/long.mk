@@ -3,7 +3,8 @@
 #          then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
 #          HISTORY_TIMES=20 from history alone; nine for ten minutes with the standard windows (tests/soak/unwatched.sh);
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
-#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh)
+#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh);
+#          then JVMs under load attached to and detached from ATTACH_TIMES=200 times (ten times in `make check`)
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
 #          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
 #          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
@@ -16,6 +17,7 @@ SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_mallo
 SOAK_SECONDS ?= 60
 LEAKS_TIMES ?= 20
 HISTORY_TIMES ?= 20
+ATTACH_TIMES ?= 200
 
 $(BUILD)/tests/victims/storm: tests/soak/storm.c
 	$(call say,CC,$<)
@@ -39,6 +41,7 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) tests/soak/unwatched.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/kills.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
+	@BUILD=$(BUILD) ATTACH_TIMES=$(ATTACH_TIMES) tests/programs/attach.sh | $(sum_up)
 
 bench:
 	@BUILD=$(BUILD) tests/deps.sh bench

@@ -35,6 +35,7 @@ struct doctor {
 	char first_no[512]; /* the first reason against, "" none */
 	const char *what;   /* as the user typed it */
 	bool is_pid;
+	bool is_jvm;        /* libjvm.so is in it */
 	bool is_traced;     /* the process already has our library in it */
 };
 
@@ -245,6 +246,7 @@ static void note_tell_tales(struct doctor *d, const char *line, bool seen[TELL_T
 			note("%s", tell_tales[i].text);
 	}
 	d->is_traced |= strstr(line, "/libmtrace.so") != NULL;
+	d->is_jvm |= strstr(line, "/libjvm.so") != NULL;
 }
 
 static void check_mapped(struct doctor *d, const char *pid)
@@ -344,8 +346,12 @@ static int verdict_of_process(const struct doctor *d)
 		printf("will not work: %s\n", d->first_no);
 		return 1;
 	}
-	printf("not traced: this version traces from the start only: mtrace run -- CMD; from outside: mtrace report %s\n",
-	       d->what);
+	if (d->is_jvm) {
+		printf("ready: mtrace attach %s\n", d->what);
+		return 0;
+	}
+	printf("not traced: only a JVM can be traced while it runs, others from their start: mtrace run -- CMD; from outside: mtrace "
+	       "report %s\n", d->what);
 	return 1;
 }
 

@@ -43,6 +43,9 @@ extern const struct command_option cmd_diff_options[];
 extern const struct command_option cmd_baseline_options[];
 extern const struct command_option cmd_mark_options[];
 extern const struct command_option cmd_snap_options[];
+extern const struct command_option cmd_attach_options[];
+extern const struct command_option cmd_detach_options[];
+extern const struct command_option cmd_jvm_options[];
 extern const struct command_option cmd_help_options[];
 
 int cmd_run(int argc, char **argv, const struct command *self);
@@ -57,6 +60,8 @@ int cmd_diff(int argc, char **argv, const struct command *self);
 int cmd_baseline(int argc, char **argv, const struct command *self);
 int cmd_mark(int argc, char **argv, const struct command *self);
 int cmd_snap(int argc, char **argv, const struct command *self);
+int cmd_attach(int argc, char **argv, const struct command *self); /* attach and detach */
+int cmd_jvm(int argc, char **argv, const struct command *self);
 int cmd_version(int argc, char **argv, const struct command *self);
 int cmd_help(int argc, char **argv, const struct command *self);
 int cmd_absent(int argc, char **argv, const struct command *self); /* named by the design, not in this version */

@@ -75,7 +75,16 @@ seed_command() {
 	seed command odd '\7--to\0--to=\0-\0--\0--x'
 }
 
-for what in ${FUZZ:-segment recording options cfi redact command}; do
+seed_answer() {
+	seed answer nmt '\0000\nTotal: reserved=9, committed=8\n-  Java Heap (reserved=1KB, committed=1KB)\n- GC (reserved=8, committed=7)\n'
+	seed answer histogram '\0000\n num  #instances  #bytes  class name (module)\n   1:   9   2516888  [B (java.base@17)\nTotal 9 25\n'
+	seed answer heap '\0000\n garbage-first heap   total 17408K, used 3702K [0x0)\n 12M used\n Metaspace used 7K\n'
+	seed answer load '\0000\nreturn code: -1\n'
+	seed answer arguments '\001java\0-cp\0x\0-Xrs\0Main\0JAVA_TOOL_OPTIONS=-XX:+DisableAttachMechanism -Xrs\0'
+	seed answer status '\002Name:\tx\nSigCgt:\t0000000181005ccf\n'
+}
+
+for what in ${FUZZ:-segment recording options cfi redact command answer}; do
 	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
 	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
 	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \

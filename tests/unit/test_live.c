@@ -237,6 +237,45 @@ static void *hammer(void *argument)
 	return NULL;
 }
 
+struct given_up {
+	uint32_t blocks[2];
+	uint64_t bytes[2];
+};
+
+static void give_up(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context)
+{
+	ck_assert_uint_eq(address >> 20, 0x7f0000000000 >> 20);
+	struct given_up *sum = context;
+	ck_assert(family == MALLOC || family == POOL);
+	sum->blocks[family]++;
+	sum->bytes[family] += old->size;
+	ck_assert_uint_eq(old->row, family == MALLOC ? 9 : 11);
+}
+
+/* Of both families, one beside the other, small and huge, a chain of leaves, and one that is moving. */
+START_TEST(all_blocks_are_removed_each_once)
+{
+	enum { BLOCKS = 5000 };
+	struct given_up sum = {{0, 0}, {0, 0}};
+	struct live_block old;
+	struct live_move move;
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct live_block block = block_of(i % 2 ? 9 : 11, i % 100 ? 16 : 1ull << 33);
+		ck_assert_int_eq(put_in(i % 2 ? MALLOC : POOL, 0x7f0000000000 + i * 8, &block, &old, NULL), LIVE_DONE);
+	}
+	ck_assert(live_begin_move(MALLOC, 0x7f0000000008, 5, &move));
+	live_remove_all(give_up, &sum);
+	ck_assert_uint_eq(sum.blocks[MALLOC], BLOCKS / 2);
+	ck_assert_uint_eq(sum.blocks[POOL], BLOCKS / 2);
+	ck_assert_uint_eq(sum.bytes[MALLOC], 16 * BLOCKS / 2);
+	ck_assert_uint_eq(sum.bytes[POOL], 16 * (BLOCKS / 2 - BLOCKS / 100) + (BLOCKS / 100 * (1ull << 33)));
+	for (uint64_t i = 0; i < BLOCKS; i++)
+		ck_assert(!take_out(i % 2 ? MALLOC : POOL, 0x7f0000000000 + i * 8, &old, NULL));
+	live_remove_all(give_up, &sum);
+	ck_assert_uint_eq(sum.blocks[MALLOC], BLOCKS / 2);
+}
+END_TEST
+
 START_TEST(threads_share_lines_without_loss)
 {
 	pthread_t threads[THREADS];
@@ -383,6 +422,7 @@ int main(void)
 	tcase_add_test(plain, random_operations_match_a_reference);
 	tcase_add_test(plain, one_address_several_times);
 	tcase_add_test(plain, too_often_at_one_address_is_said);
+	tcase_add_test(plain, all_blocks_are_removed_each_once);
 	tcase_add_test(plain, memory_for_64_byte_blocks);
 	tcase_add_test(plain, memory_for_1_kib_blocks);
 	suite_add_tcase(suite, plain);

@@ -443,6 +443,10 @@ static void process(const struct profile_process *p, const struct emit_options *
 	field(out, "lived_ns", number(p->lived_ns));
 	field(out, "mode", string(mode(p)));
 	field(out, "sample_bytes", number(p->sample_bytes));
+	if (p->attached)
+		field(out, "attached_ns", number(p->attached_ns));
+	if (p->detached)
+		field(out, "detached_ns", number(p->detached_ns));
 	field(out, "end", end(p));
 	field(out, "totals", totals(p));
 	field(out, "by_kind", by_kind(p));

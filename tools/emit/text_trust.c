@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <libiberty/libiberty.h>
 
@@ -68,6 +69,24 @@ static void ended(const struct page *page)
 
 /* ---- the rows ---- */
 
+/* Since when, and until when, in the words of a process that was attached to. */
+static void pauses(const struct page *page)
+{
+	const struct profile_process *p = page->process;
+	char time[32];
+	time_t at = (time_t)((p->wall_start_ns + p->attached_ns) / 1000000000u);
+	struct tm utc;
+	if (p->attached && gmtime_r(&at, &utc) && strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S UTC", &utc)) {
+		text_label(page, "");
+		fprintf(page->out, "attached at %s: older blocks are not known, and their frees are unknown frees\n", time);
+	}
+	if (p->detached) {
+		emit_duration(time, p->detached_ns);
+		text_label(page, "");
+		fprintf(page->out, "detached after %s: nothing is recorded since; `mtrace attach %u` goes on\n", time, p->pid);
+	}
+}
+
 static void mode(const struct page *page)
 {
 	const struct profile_process *p = page->process;
@@ -80,6 +99,7 @@ static void mode(const struct page *page)
 		fprintf(page->out, "sampled, one block per %s on average: live figures are estimates\n", size);
 	else
 		fprintf(page->out, "off: loaded, but nothing was recorded\n");
+	pauses(page);
 	if (p->forked) {
 		text_label(page, "");
 		fprintf(page->out, "forked: blocks from before the fork are the parent's (pid %u)\n", p->parent_pid);

@@ -173,6 +173,10 @@ struct profile_process {
 	uint64_t sample_bytes;
 	uint64_t wall_start_ns;
 	uint64_t lived_ns; /* until its end, or until it was read; 0 unknown */
+	/* Recording began, or began again, in a program that ran: blocks of before are not known, and their frees are unknown.
+	   Ended by `mtrace detach`, since when nothing is recorded. Times since wall_start_ns. */
+	bool attached, detached;
+	uint64_t attached_ns, detached_ns;
 	uint64_t active_ns; /* its last event that looked at the clock: idle since; 0 unknown */
 
 	enum profile_end_reason end;

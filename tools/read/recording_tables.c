@@ -75,6 +75,10 @@ static const struct recording_field process_fields[] = {
 	FLAG(53, profile_process, jni),
 	NUMBER(54, profile_process, exhaustion_count),
 	NUMBER(55, profile_process, class_count),
+	FLAG(56, profile_process, attached),
+	NUMBER(57, profile_process, attached_ns),
+	FLAG(58, profile_process, detached),
+	NUMBER(59, profile_process, detached_ns),
 	FLAG(60, profile_process, has_aged),
 };
 

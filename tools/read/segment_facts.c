@@ -120,6 +120,22 @@ static void read_mode(struct segment *s)
 	s->process->sample_bytes = s->process->mode == PROFILE_SAMPLE ? h->sample_bytes : 0;
 }
 
+static uint64_t since_begin(const struct mtrace_header *h, uint64_t mono_ns)
+{
+	return mono_ns > h->mono_start_ns ? mono_ns - h->mono_start_ns : 0;
+}
+
+static void read_pauses(struct segment *s)
+{
+	const struct mtrace_header *h = segment_header(s);
+	uint64_t attached = h->header_bytes >= sizeof *h ? h->attached_mono_ns : 0;
+	uint64_t detached = h->header_bytes >= sizeof *h ? h->detached_mono_ns : 0;
+	s->process->attached = attached != 0;
+	s->process->attached_ns = since_begin(h, attached);
+	s->process->detached = detached > attached;
+	s->process->detached_ns = s->process->detached ? since_begin(h, detached) : 0;
+}
+
 void segment_read_facts(struct segment *s)
 {
 	const struct mtrace_header *h = segment_header(s);
@@ -146,6 +162,7 @@ void segment_read_facts(struct segment *s)
 		process->note = "its record dies with the process: no directory in memory could be written, and no `mtrace run` "
 		                "holds it";
 	read_mode(s);
+	read_pauses(s);
 	read_arguments(s);
 	read_end(s);
 	read_counters(s);

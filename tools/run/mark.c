@@ -51,22 +51,26 @@ static int check(int fd, const char *target, uint32_t command, struct read_error
 {
 	struct stat st;
 	struct mtrace_header h;
-	if (fstat(fd, &st) != 0 || st.st_size < MTRACE_REGIONS_OFFSET || !read_at(fd, &h, sizeof h, MTRACE_HEADER_OFFSET) ||
+	if (fstat(fd, &st) != 0 || st.st_size < MTRACE_REGIONS_OFFSET ||
+	    !read_at(fd, &h, sizeof h, MTRACE_HEADER_OFFSET) ||
 	    memcmp(h.magic, MTRACE_SEGMENT_MAGIC, sizeof h.magic) != 0)
 		return refuse(error, -EINVAL, target, "no whole segment");
 	if (!is_alive(fd))
-		return refuse(error, -ESRCH, target, "has ended: there is nobody to put a mark into its record");
+		return refuse(error, -ESRCH, target, "has ended: there is nobody to take it");
 	uint32_t region = command == MTRACE_COMMAND_EVENTS ? MTRACE_REGION_STREAM : MTRACE_REGION_EPOCHS; /* came with it */
 	if (h.min_version > MTRACE_SEGMENT_VERSION || h.region_count <= region)
 		return refuse(error, -EPROTO, target, "its libmtrace.so is another version than this mtrace: it knows no such command");
-	if (h.mode == MTRACE_MODE_OFF || h.state != MTRACE_STATE_LIVE)
+	bool detached = h.header_bytes >= sizeof h && h.detached_mono_ns > h.attached_mono_ns;
+	bool asleep = h.mode == MTRACE_MODE_OFF || detached;
+	if ((asleep && command != MTRACE_COMMAND_ATTACH) || h.state != MTRACE_STATE_LIVE)
 		return refuse(error, -ENODATA, target, "records nothing just now, so it would never take the mark");
 	return 0;
 }
 
 static int lock_page(int fd, const char *target, struct read_error *error)
 {
-	struct flock page = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MTRACE_CONTROL_OFFSET, .l_len = MTRACE_PAGE_BYTES};
+	struct flock page = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = MTRACE_CONTROL_OFFSET, .l_len = MTRACE_PAGE_BYTES};
 	if (fcntl(fd, F_OFD_SETLK, &page) == 0)
 		return 0;
 	return refuse(error, -EBUSY, target, "another mtrace is asking it for something; try again");
@@ -143,16 +147,26 @@ static int give(int readable, const char *target, const struct order *order, uns
 	return code;
 }
 
-int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
+static int give_to(const char *target, const struct order *order, unsigned wait_ms, struct read_error *error)
 {
-	struct order order = {.command = MTRACE_COMMAND_MARK};
 	int readable = read_open_living(target, error);
 	if (readable < 0)
 		return readable;
-	memcpy(order.argument, name, strnlen(name, MARK_NAME_MOST));
-	int code = give(readable, target, &order, wait_ms, error);
+	int code = give(readable, target, order, wait_ms, error);
 	close(readable);
 	return code;
+}
+
+int mark_request(const char *target, const char *name, unsigned wait_ms, struct read_error *error)
+{
+	struct order order = {.command = MTRACE_COMMAND_MARK};
+	memcpy(order.argument, name, strnlen(name, MARK_NAME_MOST));
+	return give_to(target, &order, wait_ms, error);
+}
+
+int control_request(const char *target, uint32_t command, unsigned wait_ms, struct read_error *error)
+{
+	return give_to(target, &(struct order){.command = command}, wait_ms, error);
 }
 
 int events_request(int fd, const char *target, uint64_t ms, unsigned wait_ms, struct read_error *error)
