@@ -43,6 +43,7 @@ extern const struct command_option cmd_diff_options[];
 extern const struct command_option cmd_baseline_options[];
 extern const struct command_option cmd_mark_options[];
 extern const struct command_option cmd_snap_options[];
+extern const struct command_option cmd_supp_options[];
 extern const struct command_option cmd_help_options[];
 
 int cmd_run(int argc, char **argv, const struct command *self);
@@ -57,6 +58,7 @@ int cmd_diff(int argc, char **argv, const struct command *self);
 int cmd_baseline(int argc, char **argv, const struct command *self);
 int cmd_mark(int argc, char **argv, const struct command *self);
 int cmd_snap(int argc, char **argv, const struct command *self);
+int cmd_supp(int argc, char **argv, const struct command *self);
 int cmd_version(int argc, char **argv, const struct command *self);
 int cmd_help(int argc, char **argv, const struct command *self);
 int cmd_absent(int argc, char **argv, const struct command *self); /* named by the design, not in this version */

@@ -39,6 +39,8 @@ const struct command commands[] = {
          cmd_snap_options},
 	{"mark", "mtrace mark [options] " TARGET " NAME", "name this instant, to compare with later: TARGET@NAME", false,
          cmd_mark, cmd_mark_options},
+	{"supp", "mtrace supp gen [options] " TARGET " | lint [options] FILE…", "write suppressions for a gate, or check files of them",
+	 false, cmd_supp, cmd_supp_options},
 	{"detach", "mtrace detach PID", "stop tracing a running process", false, cmd_absent, NULL},
 	{"top", "mtrace top " TARGET, "a live screen of stacks", false, cmd_absent, NULL},
 	{"watch", "mtrace watch " TARGET " --listen ADDR", "serve metrics", false, cmd_absent, NULL},
