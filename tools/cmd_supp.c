@@ -19,13 +19,14 @@
 #include "model/profile.h"
 #include "show.h"
 
-enum { ROWS, ALL, STACK, AGAINST, TODAY, OUTPUT, SEARCH };
+enum { ROWS, ALL, STACK, AGAINST, BUILT_IN, TODAY, OUTPUT, SEARCH };
 
 const struct command_option cmd_supp_options[] = {
 	[ROWS] = {"-n", "N", "gen: so many stacks at most, 0 all (default: every leak; where no verdict is known the 10 largest)"},
 	[ALL] = {"--all", NULL, "gen: every stack that holds something, whatever its verdict"},
 	[STACK] = {"--stack", "ID", "gen: this stack alone"},
 	[AGAINST] = {"--against", "TARGET", "lint: say what each line covers of what is live there"},
+	[BUILT_IN] = {"--built-in", NULL, "lint: those that every gate has, too"},
 	[TODAY] = {"--today", "DATE", "the day to reckon from (default: today, UTC)"},
 	[OUTPUT] = {"-o", "FILE", "write there instead of stdout"},
 	[SEARCH] = {"--search", "DIR", "look there for files with symbols, too (may be given again)"},
@@ -42,7 +43,7 @@ struct request {
 	const char *search[MOST_SEARCH + 1];
 	size_t search_count;
 	uint32_t rows, today;
-	bool has_rows, all;
+	bool has_rows, all, built_in;
 };
 
 /* ---- what was asked for ---- */
@@ -71,6 +72,7 @@ static bool take(struct request *r, int option, const char *value)
 	case ALL: r->all = true; return true;
 	case STACK: r->stack = value; return true;
 	case AGAINST: r->against = value; return true;
+	case BUILT_IN: r->built_in = true; return true;
 	case TODAY: return take_date(value, &r->today);
 	case OUTPUT: r->output = value; return true;
 	case SEARCH: return take_search(r, value);
@@ -94,12 +96,12 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	r->lints = verb == 1;
 	if (verb < 0)
 		return false;
-	if (r->operand_count < 2 || (!r->lints && r->operand_count > 2)) {
+	if ((r->operand_count < 2 && !r->built_in) || (!r->lints && r->operand_count > 2)) {
 		warn(r->lints ? "supp lint: which files?" : "supp gen: of what? give one pid, segment file or recording, or `last`");
 		return false;
 	}
-	if (r->lints ? r->all || r->stack || r->has_rows : r->against != NULL) {
-		warn("supp %s: %s", r->operands[0], r->lints ? "-n, --all and --stack are gen's" : "--against is lint's");
+	if (r->lints ? r->all || r->stack || r->has_rows : r->against || r->built_in) {
+		warn("supp %s: %s", r->operands[0], r->lints ? "-n, --all and --stack are gen's" : "--against and --built-in are lint's");
 		return false;
 	}
 	return true;
@@ -310,6 +312,8 @@ static void say_of_twin(struct linting *l, size_t index)
 static void say_of_use(struct linting *l, const struct suppression *row)
 {
 	char bytes[32], blocks[32], text[128];
+	if (row->stacks == 0 && suppressions_is_built_in(row))
+		return;
 	if (row->stacks == 0) {
 		complain(l, row, "covers nothing there: remove it, if that run did all that it should");
 		return;
@@ -347,6 +351,8 @@ static bool read_files(struct linting *l)
 			return false;
 		}
 	}
+	if (r->built_in)
+		suppressions_add_built_in(&l->suppressions);
 	if (!r->against)
 		return true;
 	struct profile *p = show_open("supp lint", r->against, r->search_count ? r->search : NULL);

@@ -268,9 +268,8 @@ int suppressions_read(struct suppressions *s, const char *path)
 void suppressions_add_built_in(struct suppressions *s)
 {
 	static const struct suppression rows[] = {
-#define X(PATTERN, CALLER, MAX_BYTES, MAX_BLOCKS, REASON) \
-	{.pattern = PATTERN, .caller = CALLER, .max_bytes = MAX_BYTES, .max_blocks = MAX_BLOCKS, .reason = REASON, \
-	 .file = SUPPRESSIONS_BUILT_IN},
+#define X(PATTERN, MAX_BYTES, REASON) \
+	{.pattern = PATTERN, .max_bytes = MAX_BYTES, .max_blocks = UINT64_MAX, .reason = REASON, .file = SUPPRESSIONS_BUILT_IN},
 #include "gate/suppressions_builtin.def"
 #undef X
 	};
