@@ -31,8 +31,10 @@ bool suppressions_date(const char *text, uint32_t *date)
 	day.tm_mon -= 1;
 	uint32_t wanted = number_of(&day);
 	timegm(&day);
+	if (wanted != number_of(&day) || wanted < 19000101)
+		return false;
 	*date = wanted;
-	return wanted == number_of(&day) && wanted >= 19000101;
+	return true;
 }
 
 uint32_t suppressions_today(void)
