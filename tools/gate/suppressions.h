@@ -89,6 +89,7 @@ uint32_t suppressions_days_later(uint32_t date, unsigned days);
    function of its site, and that one's caller ("" none). false: no frame of the program's own has a name. */
 enum { SUPPRESSIONS_NAME_BYTES = 4096 };
 struct suppression_names {
+	const char *function, *calling; /* the two themselves; NULL: none */
 	char pattern[SUPPRESSIONS_NAME_BYTES], caller[SUPPRESSIONS_NAME_BYTES];
 };
 bool suppressions_name(const struct profile_process *process, const struct profile_stack *stack, struct suppression_names *names);

@@ -95,10 +95,15 @@ bool suppressions_name(const struct profile_process *process, const struct profi
 {
 	struct named site, outer;
 	uint32_t at = profile_site(process, stack);
+	names->function = names->calling = NULL;
 	names->caller[0] = '\0';
 	if (!next_own(process, stack, at < stack->frame_count ? at : 0, 0, &site) || !pattern_for(site.function, "$", names->pattern))
 		return false;
-	if (next_own(process, stack, site.frame, site.name + 1, &outer) && !pattern_for(outer.function, "$\"", names->caller))
+	names->function = site.function;
+	if (!next_own(process, stack, site.frame, site.name + 1, &outer))
+		return true;
+	names->calling = outer.function;
+	if (!pattern_for(outer.function, "$\"", names->caller))
 		names->caller[0] = '\0';
 	return true;
 }

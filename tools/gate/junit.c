@@ -1,0 +1,169 @@
+/*
+ * junit: see outputs.h. There is no standard of JUnit's XML: this is what Ant began and Jenkins, GitLab and Surefire read:
+ * testsuites > testsuite > testcase, which has at most one of failure, error, skipped, then system-out.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "die.h"
+#include "gate/finding.h"
+#include "gate/outputs.h"
+#include "gate/plain.h"
+#include "gate/suppressions.h"
+
+/* ---- XML ---- */
+
+/* `attribute`: line breaks and tabs would come back as blanks. */
+static void put_escaped(const char *s, bool attribute, FILE *out)
+{
+	char *plain = plain_text(s);
+	for (const char *c = plain; *c != '\0'; c++)
+		switch (*c) {
+		case '&': fputs("&amp;", out); break;
+		case '<': fputs("&lt;", out); break;
+		case '>': fputs("&gt;", out); break; /* also for "]]>" */
+		case '"': fputs("&quot;", out); break;
+		case '\n':
+		case '\t':
+			if (attribute)
+				fprintf(out, "&#%d;", *c);
+			else
+				fputc(*c, out);
+			break;
+		default: fputc(*c, out);
+		}
+	free(plain);
+}
+
+static void put_attribute(const char *name, const char *value, FILE *out)
+{
+	fprintf(out, " %s=\"", name);
+	put_escaped(value, true, out);
+	fputc('"', out);
+}
+
+/* ---- cases ---- */
+
+struct sums {
+	size_t tests, failures, errors, skipped;
+};
+
+static struct sums sum_up(const struct gate_result *r)
+{
+	struct sums sums = {.tests = r->finding_count + r->rules_held_count, .errors = r->outcome == GATE_INCONCLUSIVE};
+	for (size_t i = 0; i < r->finding_count; i++) {
+		sums.failures += r->findings[i].fails;
+		sums.skipped += !r->findings[i].fails;
+	}
+	sums.tests += sums.errors;
+	return sums;
+}
+
+static void open_case(const char *rule, const char *name, FILE *out)
+{
+	fprintf(out, "    <testcase classname=\"mtrace.gate.%s\"", rule);
+	put_attribute("name", name, out);
+}
+
+/* Names are told apart by number where one was there before: consumers join runs by them. */
+static void name_case(const struct gate_result *r, size_t index, char *out, size_t size)
+{
+	char other[512];
+	unsigned before = 0;
+	finding_subject(&r->findings[index], out, size);
+	for (size_t i = 0; i < index; i++) {
+		finding_subject(&r->findings[i], other, sizeof other);
+		before += r->findings[i].rule == r->findings[index].rule && strcmp(other, out) == 0;
+	}
+	size_t n = strlen(out);
+	if (before && n < size)
+		snprintf(out + n, size - n, " (%u)", before + 1);
+}
+
+static void put_skipped(const struct gate_finding *f, FILE *out)
+{
+	const struct suppression *s = f->suppression;
+	char message[1024];
+	snprintf(message, sizeof message, "suppressed by %s:%" PRIu32 "%s%s", s ? s->file : "?", s ? s->line : 0, s && s->reason ? ": " : "",
+	         s && s->reason ? s->reason : "");
+	fputs("      <skipped", out);
+	put_attribute("message", message, out);
+	fputs("/>\n", out);
+}
+
+static void put_body(const struct gate_result *r, const struct gate_finding *f, FILE *out)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *body = open_memstream(&text, &bytes);
+	if (!body)
+		die(2, "out of memory");
+	finding_write(r, f, body);
+	finding_write_advice(f, body);
+	fclose(body);
+	put_escaped(text, false, out);
+	free(text);
+}
+
+static void put_finding(const struct gate_result *r, size_t index, const char *root, FILE *out)
+{
+	const struct gate_finding *f = &r->findings[index];
+	struct finding_place place;
+	char name[512], title[1024];
+	name_case(r, index, name, sizeof name);
+	finding_title(r, f, title, sizeof title);
+	open_case(gate_rule_word(f->rule), name, out);
+	if (finding_place(f, root, &place)) {
+		put_attribute("file", place.path, out);
+		fprintf(out, " line=\"%" PRIu32 "\"", place.line);
+	}
+	fputs(">\n", out);
+	if (!f->fails) {
+		put_skipped(f, out);
+	} else {
+		fputs("      <failure", out);
+		put_attribute("message", title, out);
+		put_attribute("type", gate_rule_word(f->rule), out);
+		fputc('>', out);
+		put_body(r, f, out);
+		fputs("</failure>\n", out);
+	}
+	fputs("    </testcase>\n", out);
+}
+
+static void put_inconclusive(const struct gate_result *r, FILE *out)
+{
+	open_case("run", "the run allows a verdict", out);
+	fputs(">\n      <error", out);
+	put_attribute("message", r->reason, out);
+	fputs(" type=\"inconclusive\"/>\n    </testcase>\n", out);
+}
+
+static void put_suite(const struct gate_result *r, const struct sums *sums, FILE *out)
+{
+	fprintf(out, "  <testsuite name=\"mtrace.gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n",
+	        sums->tests, sums->failures, sums->errors, sums->skipped, r->seconds > 0 ? r->seconds : 0.0);
+	fputs("    <properties>\n      <property name=\"command\"", out);
+	put_attribute("value", r->command, out);
+	fputs("/>\n      <property name=\"verdict\"", out);
+	put_attribute("value", r->reason, out);
+	fprintf(out, "/>\n      <property name=\"status\" value=\"%d\"/>\n    </properties>\n", r->status);
+}
+
+void outputs_junit(const struct gate_result *r, const char *root, FILE *out)
+{
+	struct sums sums = sum_up(r);
+	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"mtrace gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\">\n",
+	        sums.tests, sums.failures, sums.errors);
+	put_suite(r, &sums, out);
+	if (sums.errors)
+		put_inconclusive(r, out);
+	for (size_t i = 0; i < r->finding_count; i++)
+		put_finding(r, i, root, out);
+	for (size_t i = 0; i < r->rules_held_count; i++) {
+		open_case("held", r->rules_held[i], out);
+		fputs("/>\n", out);
+	}
+	fputs("  </testsuite>\n</testsuites>\n", out);
+}
