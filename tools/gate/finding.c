@@ -207,7 +207,10 @@ void finding_write_advice(const struct gate_finding *f, FILE *out)
 		return;
 	fputs("If this is a cache: let it fill before the work begins (--phase warmup:N), or give it its due in the policy:\n", out);
 	if (suppressions_name(f->process, f->stack, &names)) {
-		fprintf(out, "  max stack %s growth SIZE\n", names.pattern);
+		fputs("  max stack ", out);
+		for (const char *c = names.pattern; *c != '\0'; c++)
+			fputc(*c == ' ' || *c == '\t' ? '*' : *c, out); /* a policy's words have no blanks */
+		fputs(" growth SIZE\n", out);
 		fputs("If it is no leak for another reason, say so in a file for --suppressions:\n", out);
 		suppressions_write(out, &names, &counts, 0);
 	} else {

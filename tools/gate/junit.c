@@ -45,6 +45,8 @@ static void put_attribute(const char *name, const char *value, FILE *out)
 
 /* ---- cases ---- */
 
+enum { NAME_BYTES = 512 };
+
 struct sums {
 	size_t tests, failures, errors, skipped;
 };
@@ -66,19 +68,41 @@ static void open_case(const char *rule, const char *name, FILE *out)
 	put_attribute("name", name, out);
 }
 
-/* Names are told apart by number where one was there before: consumers join runs by them. */
-static void name_case(const struct gate_result *r, size_t index, char *out, size_t size)
+/* What the cases of findings are called. Those of one name are told apart by number: consumers join runs by them. */
+struct names {
+	char (*at)[NAME_BYTES];
+	size_t count;
+};
+
+static void name_cases(const struct gate_result *r, struct names *names)
 {
-	char other[512];
-	unsigned before = 0;
-	finding_subject(&r->findings[index], out, size);
-	for (size_t i = 0; i < index; i++) {
-		finding_subject(&r->findings[i], other, sizeof other);
-		before += r->findings[i].rule == r->findings[index].rule && strcmp(other, out) == 0;
-	}
-	size_t n = strlen(out);
-	if (before && n < size)
-		snprintf(out + n, size - n, " (%u)", before + 1);
+	names->count = r->finding_count;
+	names->at = calloc(names->count + 1, sizeof *names->at);
+	if (!names->at)
+		die(2, "out of memory");
+	for (size_t i = 0; i < names->count; i++)
+		finding_subject(&r->findings[i], names->at[i], NAME_BYTES - 16); /* the number has room */
+}
+
+static bool same_case(const struct gate_result *r, const struct names *names, size_t a, size_t b)
+{
+	return r->findings[a].rule == r->findings[b].rule && strcmp(names->at[a], names->at[b]) == 0;
+}
+
+/* The first keeps its name. */
+static void number_cases(const struct gate_result *r, struct names *names)
+{
+	uint32_t *before = calloc(names->count + 1, sizeof *before);
+	if (!before)
+		die(2, "out of memory");
+	for (size_t i = 0; i < names->count; i++)
+		for (size_t k = i; k > 0 && !before[i]; k--)
+			if (same_case(r, names, i, k - 1))
+				before[i] = before[k - 1] + 1;
+	for (size_t i = 0; i < names->count; i++)
+		if (before[i])
+			sprintf(names->at[i] + strlen(names->at[i]), " (%" PRIu32 ")", before[i] + 1);
+	free(before);
 }
 
 static void put_skipped(const struct gate_finding *f, FILE *out)
@@ -106,12 +130,10 @@ static void put_body(const struct gate_result *r, const struct gate_finding *f, 
 	free(text);
 }
 
-static void put_finding(const struct gate_result *r, size_t index, const char *root, FILE *out)
+static void put_finding(const struct gate_result *r, const struct gate_finding *f, const char *name, const char *root, FILE *out)
 {
-	const struct gate_finding *f = &r->findings[index];
 	struct finding_place place;
-	char name[512], title[1024];
-	name_case(r, index, name, sizeof name);
+	char title[1024];
 	finding_title(r, f, title, sizeof title);
 	open_case(gate_rule_word(f->rule), name, out);
 	if (finding_place(f, root, &place)) {
@@ -144,8 +166,10 @@ static void put_suite(const struct gate_result *r, const struct sums *sums, FILE
 {
 	fprintf(out, "  <testsuite name=\"mtrace.gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n",
 	        sums->tests, sums->failures, sums->errors, sums->skipped, r->seconds > 0 ? r->seconds : 0.0);
+	char *command = outputs_command(r);
 	fputs("    <properties>\n      <property name=\"command\"", out);
-	put_attribute("value", r->command, out);
+	put_attribute("value", command, out);
+	free(command);
 	fputs("/>\n      <property name=\"verdict\"", out);
 	put_attribute("value", r->reason, out);
 	fprintf(out, "/>\n      <property name=\"status\" value=\"%d\"/>\n    </properties>\n", r->status);
@@ -154,13 +178,17 @@ static void put_suite(const struct gate_result *r, const struct sums *sums, FILE
 void outputs_junit(const struct gate_result *r, const char *root, FILE *out)
 {
 	struct sums sums = sum_up(r);
+	struct names names;
+	name_cases(r, &names);
+	number_cases(r, &names);
 	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"mtrace gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\">\n",
 	        sums.tests, sums.failures, sums.errors);
 	put_suite(r, &sums, out);
 	if (sums.errors)
 		put_inconclusive(r, out);
 	for (size_t i = 0; i < r->finding_count; i++)
-		put_finding(r, i, root, out);
+		put_finding(r, &r->findings[i], names.at[i], root, out);
+	free(names.at);
 	for (size_t i = 0; i < r->rules_held_count; i++) {
 		open_case("held", r->rules_held[i], out);
 		fputs("/>\n", out);

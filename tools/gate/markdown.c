@@ -67,8 +67,10 @@ static void put_written(writer *write, const struct gate_result *r, const struct
 		die(2, "out of memory");
 	write(r, f, to);
 	fclose(to);
-	if (bytes)
+	if (bytes) {
 		put_fenced(text, out);
+		fputc('\n', out);
+	}
 	free(text);
 }
 
@@ -149,9 +151,7 @@ static void put_finding(const struct gate_result *r, size_t index, FILE *out)
 	put_text(subject, out);
 	fputs("\n\n", out);
 	put_written(finding_write, r, f, out);
-	fputc('\n', out);
 	put_written(write_advice, r, f, out);
-	fputc('\n', out);
 }
 
 static void put_note(const struct gate_result *r, size_t index, FILE *out)
@@ -182,7 +182,7 @@ static void put_held(const struct gate_result *r, size_t index, FILE *out)
 
 void outputs_markdown(const struct gate_result *r, FILE *out)
 {
-	char command[COMMAND_BYTES];
+	char *command = outputs_command(r);
 	put_head(r, out);
 	if (r->finding_count) {
 		fputs("| | rule | what | live at the end |\n|---|---|---|---:|\n", out);
@@ -200,8 +200,10 @@ void outputs_markdown(const struct gate_result *r, FILE *out)
 		put_part(put_held, r, r->rules_held_count, HELD_BYTES, out);
 		fputc('\n', out);
 	}
-	snprintf(command, sizeof command, "%s", r->command ? r->command : "");
+	if (strlen(command) > COMMAND_BYTES)
+		command[COMMAND_BYTES] = '\0';
 	fputs("The command: ", out);
 	put_text(command, out);
 	fputc('\n', out);
+	free(command);
 }

@@ -22,4 +22,7 @@ void outputs_github(const struct gate_result *result, const char *root, FILE *ou
 /* A page of Markdown, below the mebibyte that a step summary may have. */
 void outputs_markdown(const struct gate_result *result, FILE *out);
 
+/* The command, without what looks like a secret: these pages go to more people than a terminal. malloc'd. */
+char *outputs_command(const struct gate_result *result);
+
 #endif

@@ -223,8 +223,9 @@ static json_t *notification(const char *level, const char *what)
 static json_t *invocation(const struct gate_result *r)
 {
 	json_t *o = object(), *notifications = array();
-	char note[512];
-	set(o, "commandLine", text(r->command));
+	char note[512], *command = outputs_command(r);
+	set(o, "commandLine", text(command));
+	free(command);
 	set(o, "executionSuccessful", json_boolean(r->outcome != GATE_INCONCLUSIVE));
 	append(notifications, notification(r->outcome == GATE_PASS ? "note" : "error", r->reason));
 	for (size_t i = 0; i < r->note_count; i++) {
