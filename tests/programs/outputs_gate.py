@@ -39,9 +39,13 @@ def sarif(path, schema):
     for run in document["runs"]:
         ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
         seen = set()
+        inconclusive = not run["invocations"][0]["executionSuccessful"]
         for result in run["results"]:
             if ids[result["ruleIndex"]] != result["ruleId"]:
                 print(f"rule {result['ruleIndex']} is not {result['ruleId']}")
+            level = "error" if not result["suppressions"] and inconclusive == 0 else "warning" if inconclusive else "note"
+            if result["level"] != level:
+                print(f"level {result['level']}, not {level}")
             if not result["locations"]:
                 print(f"no location: {result['ruleId']}")
             fingerprint = result["partialFingerprints"]["mtraceStack/v1"]

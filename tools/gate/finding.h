@@ -33,6 +33,12 @@ void finding_write(const struct gate_result *result, const struct gate_finding *
 /* Lines: what to do if it is no leak: a cache's way, and the suppression that would cover it. None when it is about no stack. */
 void finding_write_advice(const struct gate_finding *finding, FILE *out);
 
+/* Neither fails nor is covered: it lacks the names by which a suppression might cover it. */
+static inline bool finding_is_open(const struct gate_finding *finding)
+{
+	return !finding->fails && !finding->suppression;
+}
+
 /* 64 bits of its identity, 16 hex digits: the same across rebuilds of the same source. */
 void finding_fingerprint(const struct gate_finding *finding, char out[17]);
 

@@ -53,12 +53,13 @@ struct sums {
 
 static struct sums sum_up(const struct gate_result *r)
 {
-	struct sums sums = {.tests = r->finding_count + r->rules_held_count, .errors = r->outcome == GATE_INCONCLUSIVE};
+	bool no_verdict = r->outcome == GATE_INCONCLUSIVE;
+	struct sums sums = {.tests = r->finding_count + r->rules_held_count + no_verdict, .errors = no_verdict};
 	for (size_t i = 0; i < r->finding_count; i++) {
 		sums.failures += r->findings[i].fails;
-		sums.skipped += !r->findings[i].fails;
+		sums.errors += finding_is_open(&r->findings[i]);
+		sums.skipped += !r->findings[i].fails && !finding_is_open(&r->findings[i]);
 	}
-	sums.tests += sums.errors;
 	return sums;
 }
 
@@ -109,8 +110,8 @@ static void put_skipped(const struct gate_finding *f, FILE *out)
 {
 	const struct suppression *s = f->suppression;
 	char message[1024];
-	snprintf(message, sizeof message, "suppressed by %s:%" PRIu32 "%s%s", s ? s->file : "?", s ? s->line : 0, s && s->reason ? ": " : "",
-	         s && s->reason ? s->reason : "");
+	snprintf(message, sizeof message, "suppressed by %s:%" PRIu32 "%s%s", s->file, s->line, s->reason ? ": " : "",
+	         s->reason ? s->reason : "");
 	fputs("      <skipped", out);
 	put_attribute("message", message, out);
 	fputs("/>\n", out);
@@ -141,15 +142,16 @@ static void put_finding(const struct gate_result *r, const struct gate_finding *
 		fprintf(out, " line=\"%" PRIu32 "\"", place.line);
 	}
 	fputs(">\n", out);
-	if (!f->fails) {
+	if (!f->fails && !finding_is_open(f)) {
 		put_skipped(f, out);
 	} else {
-		fputs("      <failure", out);
+		const char *element = f->fails ? "failure" : "error";
+		fprintf(out, "      <%s", element);
 		put_attribute("message", title, out);
-		put_attribute("type", gate_rule_word(f->rule), out);
+		put_attribute("type", f->fails ? gate_rule_word(f->rule) : "inconclusive", out);
 		fputc('>', out);
 		put_body(r, f, out);
-		fputs("</failure>\n", out);
+		fprintf(out, "</%s>\n", element);
 	}
 	fputs("    </testcase>\n", out);
 }
@@ -184,7 +186,7 @@ void outputs_junit(const struct gate_result *r, const char *root, FILE *out)
 	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"mtrace gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\">\n",
 	        sums.tests, sums.failures, sums.errors);
 	put_suite(r, &sums, out);
-	if (sums.errors)
+	if (r->outcome == GATE_INCONCLUSIVE)
 		put_inconclusive(r, out);
 	for (size_t i = 0; i < r->finding_count; i++)
 		put_finding(r, &r->findings[i], names.at[i], root, out);

@@ -134,7 +134,7 @@ static void put_row(const struct gate_result *r, size_t index, FILE *out)
 	char title[1024], bytes[32];
 	finding_title(r, f, title, sizeof title);
 	emit_bytes(bytes, f->live_bytes);
-	fprintf(out, "| %s | %s | ", f->fails ? "**fails**" : "covered", gate_rule_word(f->rule));
+	fprintf(out, "| %s | %s | ", f->fails ? "**fails**" : finding_is_open(f) ? "open" : "covered", gate_rule_word(f->rule));
 	put_text(title, out);
 	fprintf(out, " | %s |\n", bytes);
 }

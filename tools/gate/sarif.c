@@ -157,7 +157,7 @@ static json_t *suppressed(const struct suppression *s)
 	json_t *o = object();
 	set(o, "kind", text("external"));
 	set(o, "status", text("accepted"));
-	if (s && s->reason)
+	if (s->reason)
 		set(o, "justification", text(s->reason));
 	return only(o);
 }
@@ -187,13 +187,13 @@ static json_t *result(const struct gate_result *r, const struct gate_finding *f,
 	set(fingerprints, "mtraceStack/v1", text(fingerprint));
 	set(o, "ruleId", text(gate_rule_word(f->rule)));
 	set(o, "ruleIndex", must(json_integer((json_int_t)f->rule)));
-	set(o, "level", text(f->fails ? "error" : "note"));
+	set(o, "level", text(f->fails ? "error" : finding_is_open(f) ? "warning" : "note"));
 	set(o, "message", said(r, f));
 	set(o, "locations", locations(f, root));
 	if (f->stack && f->process && f->stack->frame_count)
 		set(o, "stacks", only(stack(f, root)));
 	set(o, "partialFingerprints", fingerprints);
-	set(o, "suppressions", f->fails ? array() : suppressed(f->suppression));
+	set(o, "suppressions", f->suppression && !f->fails ? suppressed(f->suppression) : array());
 	return o;
 }
 
