@@ -10,7 +10,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
 man/generate.sh "$fresh" || exit 1
-for page in mtrace.1 mtrace-follow.1 mtrace-leaks.1 libmtrace-options.7; do
+for page in mtrace.1 mtrace-follow.1 mtrace-leaks.1 mtrace-supp.1 mtrace-policy.5 libmtrace-options.7; do
 	if ! diff -u "man/$page" "$fresh/$page" | head -20 | grep .; then
 		continue
 	fi
