@@ -118,11 +118,16 @@ static const char *outcome_word(enum gate_outcome outcome)
 static void put_head(const struct gate_result *r, FILE *out)
 {
 	char least[32];
+	double sight = r->sight_per_step;
 	fprintf(out, "## mtrace gate: %s\n\n", outcome_word(r->outcome));
 	put_text(r->reason, out);
 	fputs("\n\n", out);
 	if (r->has_sight) {
-		emit_bytes(least, (uint64_t)(r->sight_per_step + 0.999));
+		uint64_t tenths = (uint64_t)(sight * 10) + 1; /* rounded up: what is printed would have been seen */
+		if (sight < 10)
+			snprintf(least, sizeof least, "%" PRIu64 ".%" PRIu64 " B", tenths / 10, tenths % 10);
+		else
+			emit_bytes(least, tenths / 10 + 1);
 		fprintf(out, "Would have caught a leak of %s or more per %s, over %" PRIu64 " %s in %" PRIu64 " windows; %" PRIu64 " stacks judged.\n\n",
 		        least, gate_unit_word(r->unit, false), r->work_steps, gate_unit_word(r->unit, true), r->windows, r->stacks_judged);
 	}
