@@ -146,6 +146,15 @@ START_TEST(cases_of_one_name_are_told_apart)
 	ck_assert_uint_eq(count_of(text, "name=\"store::Cache::fill(std::string const&amp;; int) &lt; handle_request\""), 1);
 	ck_assert_uint_eq(count_of(text, "&lt; handle_request (2)\""), 1);
 	ck_assert_uint_eq(count_of(text, "&lt; handle_request (3)\""), 1);
+	ck_assert_ptr_nonnull(strstr(strstr(text, "&lt; handle_request\""), "&lt; handle_request (2)\""));
+	free(text);
+	fake.findings[0].identity = "malloc z"; /* the worst, and the last of them by what it is */
+	out = open_memstream(&text, &bytes);
+	outputs_junit(&fake.result, NULL, out);
+	fclose(out);
+	const char *worst = strstr(text, "&lt; handle_request (3)\"");
+	ck_assert_ptr_nonnull(worst);
+	ck_assert_ptr_nonnull(strstr(worst, "&lt; handle_request\""));
 	free(text);
 	fake_result_free(&fake);
 }

@@ -90,16 +90,23 @@ static bool same_case(const struct gate_result *r, const struct names *names, si
 	return r->findings[a].rule == r->findings[b].rule && strcmp(names->at[a], names->at[b]) == 0;
 }
 
-/* The first keeps its name. */
+/* Does `a` come before `b` in every run that has both? */
+static bool precedes(const struct gate_result *r, size_t a, size_t b)
+{
+	const char *x = r->findings[a].identity, *y = r->findings[b].identity;
+	int order = strcmp(x ? x : "", y ? y : "");
+	return order < 0 || (order == 0 && a < b);
+}
+
+/* By identity, not by who is worst today. The first keeps its name. */
 static void number_cases(const struct gate_result *r, struct names *names)
 {
 	uint32_t *before = calloc(names->count + 1, sizeof *before);
 	if (!before)
 		die(2, "out of memory");
 	for (size_t i = 0; i < names->count; i++)
-		for (size_t k = i; k > 0 && !before[i]; k--)
-			if (same_case(r, names, i, k - 1))
-				before[i] = before[k - 1] + 1;
+		for (size_t k = 0; k < names->count; k++)
+			before[i] += k != i && same_case(r, names, i, k) && precedes(r, k, i);
 	for (size_t i = 0; i < names->count; i++)
 		if (before[i])
 			sprintf(names->at[i] + strlen(names->at[i]), " (%" PRIu32 ")", before[i] + 1);
