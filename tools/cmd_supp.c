@@ -22,7 +22,8 @@
 enum { ROWS, ALL, STACK, AGAINST, BUILT_IN, TODAY, OUTPUT, SEARCH };
 
 const struct command_option cmd_supp_options[] = {
-	[ROWS] = {"-n", "N", "gen: so many stacks at most, 0 all (default: every leak; where no verdict is known the 10 largest)"},
+	[ROWS] = {"-n", "N",
+                  "gen: so many stacks at most, 0 all (default: every leak; where no verdict is known the 10 largest)"},
 	[ALL] = {"--all", NULL, "gen: every stack that holds something, whatever its verdict"},
 	[STACK] = {"--stack", "ID", "gen: this stack alone"},
 	[AGAINST] = {"--against", "TARGET", "lint: say what each line covers of what is live there"},
@@ -89,7 +90,8 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 		if (!take(r, option, cursor.value))
 			return false;
 	if (r->operand_count == 0) {
-		warn("supp: gen or lint? `mtrace supp gen TARGET` writes suppressions, `mtrace supp lint FILE…` checks files of them");
+		warn("supp: gen or lint? `mtrace supp gen TARGET` writes suppressions, `mtrace supp lint FILE…` checks "
+		     "files of them");
 		return false;
 	}
 	int verb = show_choice("supp", "the first word", r->operands[0], verbs);
@@ -97,11 +99,13 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 	if (verb < 0)
 		return false;
 	if ((r->operand_count < 2 && !r->built_in) || (!r->lints && r->operand_count > 2)) {
-		warn(r->lints ? "supp lint: which files?" : "supp gen: of what? give one pid, segment file or recording, or `last`");
+		warn(r->lints ? "supp lint: which files?"
+		              : "supp gen: of what? give one pid, segment file or recording, or `last`");
 		return false;
 	}
 	if (r->lints ? r->all || r->stack || r->has_rows : r->against || r->built_in) {
-		warn("supp %s: %s", r->operands[0], r->lints ? "-n, --all and --stack are gen's" : "--against and --built-in are lint's");
+		warn("supp %s: %s", r->operands[0],
+		     r->lints ? "-n, --all and --stack are gen's" : "--against and --built-in are lint's");
 		return false;
 	}
 	return true;
@@ -124,7 +128,8 @@ struct groups {
 static struct group *group_of(struct groups *groups, const struct suppression_names *names)
 {
 	for (size_t i = 0; i < groups->count; i++)
-		if (strcmp(groups->at[i].names.pattern, names->pattern) == 0 && strcmp(groups->at[i].names.caller, names->caller) == 0)
+		if (strcmp(groups->at[i].names.pattern, names->pattern) == 0 &&
+		    strcmp(groups->at[i].names.caller, names->caller) == 0)
 			return &groups->at[i];
 	groups->at = reallocarray(groups->at, groups->count + 1, sizeof *groups->at);
 	if (!groups->at)
@@ -173,7 +178,8 @@ static bool is_asked_for(const struct request *r, const struct profile_stack *st
 	return stack->counts.live_blocks && (!r->stack || strcmp(id, r->stack) == 0);
 }
 
-static void add_live(struct groups *groups, const struct request *r, const struct profile_process *process, uint32_t limit)
+static void add_live(struct groups *groups, const struct request *r, const struct profile_process *process,
+                     uint32_t limit)
 {
 	for (uint32_t i = 0, n = 0; i < process->stack_count && n < limit; i++)
 		if (is_asked_for(r, &process->stacks[i])) {
@@ -197,17 +203,21 @@ static int write_groups(const struct request *r, const struct groups *groups)
 {
 	FILE *out;
 	if (groups->unnamed)
-		warn("supp gen: %s: %u stack%s left out: no frame has a name; `mtrace symbolize` or --search may find them", r->operands[1],
-		     groups->unnamed, groups->unnamed == 1 ? "" : "s");
+		warn("supp gen: %s: %u stack%s left out: no frame has a name; `mtrace symbolize` or --search may find "
+		     "them",
+		     r->operands[1], groups->unnamed, groups->unnamed == 1 ? "" : "s");
 	if (groups->count == 0) {
-		warn("supp gen: %s: nothing to suppress%s", r->operands[1], r->stack ? ": no such stack holds anything" :
-		     r->all ? "" : ": no stack has the verdict leak; --all takes every stack that holds something");
+		warn("supp gen: %s: nothing to suppress%s", r->operands[1],
+		     r->stack ? ": no such stack holds anything"
+		     : r->all ? ""
+		              : ": no stack has the verdict leak; --all takes every stack that holds something");
 		return EXIT_NOTHING;
 	}
 	if (show_output("supp gen", r->output, &out) != 0)
 		return EXIT_TROUBLE;
 	for (size_t i = 0; i < groups->count; i++)
-		suppressions_write(out, &groups->at[i].names, &groups->at[i].counts, suppressions_days_later(r->today, VALID_DAYS));
+		suppressions_write(out, &groups->at[i].names, &groups->at[i].counts,
+		                   suppressions_days_later(r->today, VALID_DAYS));
 	return show_close("supp gen", r->output, out) == 0 ? EXIT_DONE : EXIT_TROUBLE;
 }
 
@@ -273,7 +283,9 @@ static void say_of_pattern(struct linting *l, const struct suppression *row)
 	if (row->pattern[strspn(row->pattern, "*^")] == '\0')
 		complain(l, row, "covers every stack; name a function");
 	else if (suppressions_matches_all(row))
-		complain(l, row, "covers all that a thread does, since it matches main or what starts threads; name a function, or at=site");
+		complain(l, row,
+		         "covers all that a thread does, since it matches main or what starts threads; name a "
+		         "function, or at=site");
 	else if (names_library(row->pattern))
 		complain(l, row, "hides every leak below a whole library; name a function of it");
 	if (row->pattern[0] == ' ' || row->pattern[0] == '\t')
@@ -302,8 +314,10 @@ static void say_of_twin(struct linting *l, size_t index)
 	const struct suppression *rows = l->suppressions.rows, *row = &rows[index];
 	char text[512];
 	for (size_t i = 0; i < index; i++)
-		if (strcmp(rows[i].pattern, row->pattern) == 0 && strcmp(rows[i].caller ? rows[i].caller : "", row->caller ? row->caller : "") == 0) {
-			snprintf(text, sizeof text, "the same stands in %.300s:%" PRIu32 ", which is found first", rows[i].file, rows[i].line);
+		if (strcmp(rows[i].pattern, row->pattern) == 0 &&
+		    strcmp(rows[i].caller ? rows[i].caller : "", row->caller ? row->caller : "") == 0) {
+			snprintf(text, sizeof text, "the same stands in %.300s:%" PRIu32 ", which is found first",
+			         rows[i].file, rows[i].line);
 			complain(l, row, text);
 			return;
 		}
@@ -320,8 +334,8 @@ static void say_of_use(struct linting *l, const struct suppression *row)
 	}
 	emit_bytes(bytes, row->live_bytes);
 	emit_count(blocks, row->live_blocks);
-	snprintf(text, sizeof text, "covers %s in %s block%s of %" PRIu64 " stack%s", bytes, blocks, row->live_blocks == 1 ? "" : "s",
-	         row->stacks, row->stacks == 1 ? "" : "s");
+	snprintf(text, sizeof text, "covers %s in %s block%s of %" PRIu64 " stack%s", bytes, blocks,
+	         row->live_blocks == 1 ? "" : "s", row->stacks, row->stacks == 1 ? "" : "s");
 	say_of(l, row, text);
 	if (suppressions_is_exceeded(row))
 		complain(l, row, "covers more than its max: the gate fails");
@@ -333,7 +347,8 @@ static void cover(struct suppressions *s, const struct profile *p)
 		const struct profile_process *process = &p->processes[i];
 		for (uint32_t k = 0; k < process->stack_count; k++) {
 			const struct profile_stack *stack = &process->stacks[k];
-			struct suppression *row = stack->counts.live_blocks ? suppressions_find(s, process, stack) : NULL;
+			struct suppression *row =
+				stack->counts.live_blocks ? suppressions_find(s, process, stack) : NULL;
 			if (row)
 				suppressions_cover(row, &stack->counts);
 		}

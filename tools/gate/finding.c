@@ -14,11 +14,14 @@ static void name_stack(const struct gate_finding *f, char *out, size_t size)
 	struct suppression_names names;
 	uint32_t site = profile_site(f->process, f->stack);
 	if (suppressions_name(f->process, f->stack, &names))
-		snprintf(out, size, "%s%s%s", names.function, names.calling ? " < " : "", names.calling ? names.calling : "");
+		snprintf(out, size, "%s%s%s", names.function, names.calling ? " < " : "",
+		         names.calling ? names.calling : "");
 	else if (f->stack->frame_count == 0)
 		snprintf(out, size, "(no stack)");
 	else
-		snprintf(out, size, "(no name) in %s", emit_module(f->process, &f->process->frames[f->stack->frames[site < f->stack->frame_count ? site : 0]]));
+		snprintf(out, size, "(no name) in %s",
+		         emit_module(f->process,
+		                     &f->process->frames[f->stack->frames[site < f->stack->frame_count ? site : 0]]));
 }
 
 void finding_subject(const struct gate_finding *f, char *out, size_t size)
@@ -52,7 +55,8 @@ void finding_title(const struct gate_result *r, const struct gate_finding *f, ch
 	finding_subject(f, subject, sizeof subject);
 	signed_bytes(much, has_slope(f) ? f->per_step : (double)f->change_bytes);
 	if (has_slope(f))
-		snprintf(out, size, "%s: %s per %s: %s", subject, much, gate_unit_word(r->unit, false), f->reason ? f->reason : "");
+		snprintf(out, size, "%s: %s per %s: %s", subject, much, gate_unit_word(r->unit, false),
+		         f->reason ? f->reason : "");
 	else if (f->change_bytes)
 		snprintf(out, size, "%s: %s: %s", subject, much, f->reason ? f->reason : "");
 	else
@@ -108,7 +112,8 @@ bool finding_path(const char *file, const char *root, struct finding_place *plac
 static bool java_path(const struct profile_name *name, struct finding_place *place)
 {
 	const char *function = name->function ? name->function : "";
-	const char *method = strrchr(function, '.'), *class = method ? memrchr(function, '.', (size_t)(method - function)) : NULL;
+	const char *method = strrchr(function, '.'),
+		   *class = method ? memrchr(function, '.', (size_t)(method - function)) : NULL;
 	size_t n = class ? (size_t)(class - function) : 0;
 	if (n + strlen(name->file) + 2 >= sizeof place->path)
 		return false;
@@ -169,13 +174,15 @@ static void write_amounts(const struct gate_result *r, const struct gate_finding
 		signed_bytes(low, f->low);
 		signed_bytes(high, f->high);
 		fprintf(out, "grows   %s per %s (99 %%: %s to %s), over %" PRIu64 " %s in %" PRIu64 " windows\n", much,
-		        gate_unit_word(r->unit, false), low, high, r->work_steps, gate_unit_word(r->unit, true), r->windows);
+		        gate_unit_word(r->unit, false), low, high, r->work_steps, gate_unit_word(r->unit, true),
+		        r->windows);
 	}
 	if (f->live_blocks || f->live_bytes || f->change_bytes) {
 		emit_bytes(bytes, f->live_bytes);
 		emit_count(blocks, f->live_blocks);
 		signed_bytes(much, (double)f->change_bytes);
-		fprintf(out, "holds   %s in %s block%s at the end, %s\n", bytes, blocks, f->live_blocks == 1 ? "" : "s", much);
+		fprintf(out, "holds   %s in %s block%s at the end, %s\n", bytes, blocks, f->live_blocks == 1 ? "" : "s",
+		        much);
 	}
 }
 
@@ -193,8 +200,9 @@ void finding_write(const struct gate_result *r, const struct gate_finding *f, FI
 		fprintf(out, "why     %s\n", f->reason);
 	fprintf(out, "rule    %s: %s\n", gate_rule_word(f->rule), f->budget ? f->budget : gate_rule_title(f->rule));
 	if (f->suppression)
-		fprintf(out, "%s %s:%" PRIu32 ": leak:%s%s%s\n", f->fails ? "see    " : "covered", f->suppression->file, f->suppression->line,
-		        f->suppression->pattern, f->suppression->reason ? ": " : "", f->suppression->reason ? f->suppression->reason : "");
+		fprintf(out, "%s %s:%" PRIu32 ": leak:%s%s%s\n", f->fails ? "see    " : "covered", f->suppression->file,
+		        f->suppression->line, f->suppression->pattern, f->suppression->reason ? ": " : "",
+		        f->suppression->reason ? f->suppression->reason : "");
 	if (f->stack && f->process)
 		write_stack(f, out);
 }
@@ -205,7 +213,9 @@ void finding_write_advice(const struct gate_finding *f, FILE *out)
 	const struct profile_counts counts = {.live_bytes = f->live_bytes, .live_blocks = f->live_blocks};
 	if (!f->fails || !f->stack || !f->process)
 		return;
-	fputs("If this is a cache: let it fill before the work begins (--phase warmup:N), or give it its due in the policy:\n", out);
+	fputs("If this is a cache: let it fill before the work begins (--phase warmup:N), or give it its due in the "
+	      "policy:\n",
+	      out);
 	if (suppressions_name(f->process, f->stack, &names)) {
 		fputs("  max stack ", out);
 		for (const char *c = names.pattern; *c != '\0'; c++)
@@ -214,7 +224,8 @@ void finding_write_advice(const struct gate_finding *f, FILE *out)
 		fputs("If it is no leak for another reason, say so in a file for --suppressions:\n", out);
 		suppressions_write(out, &names, &counts, 0);
 	} else {
-		fputs("  max stack PATTERN growth SIZE\nNo frame has a name to suppress it by: install debug information, or add --search DIR.\n",
+		fputs("  max stack PATTERN growth SIZE\nNo frame has a name to suppress it by: install debug "
+		      "information, or add --search DIR.\n",
 		      out);
 	}
 }

@@ -86,7 +86,8 @@ static void put_note(const struct gate_supp_note *note, const char *root, FILE *
 	if (!s || (unsigned)note->trouble >= GATE_TROUBLES || !words[note->trouble])
 		return; /* those have a finding of their own, or are the reason of the outcome */
 	bool placed = !suppressions_is_built_in(s) && finding_path(s->file, root, &place) && place.is_relative;
-	open_command(note->trouble == GATE_UNUSED ? "warning" : "error", placed ? place.path : NULL, s->line, "mtrace gate: suppression", out);
+	open_command(note->trouble == GATE_UNUSED ? "warning" : "error", placed ? place.path : NULL, s->line,
+	             "mtrace gate: suppression", out);
 	fputs("leak:", out);
 	put_text(s->pattern, out);
 	fprintf(out, ": %s\n", words[note->trouble]);
@@ -112,5 +113,6 @@ void outputs_github(const struct gate_result *r, const char *root, FILE *out)
 		put_note(&r->notes[i], root, out);
 	size_t inconclusive = r->outcome == GATE_INCONCLUSIVE;
 	if (failing > shown - inconclusive)
-		fprintf(out, "::notice title=mtrace gate::%zu more findings are in the summary\n", failing - (shown - inconclusive));
+		fprintf(out, "::notice title=mtrace gate::%zu more findings are in the summary\n",
+		        failing - (shown - inconclusive));
 }

@@ -138,7 +138,8 @@ static void put_body(const struct gate_result *r, const struct gate_finding *f, 
 	free(text);
 }
 
-static void put_finding(const struct gate_result *r, const struct gate_finding *f, const char *name, const char *root, FILE *out)
+static void put_finding(const struct gate_result *r, const struct gate_finding *f, const char *name, const char *root,
+                        FILE *out)
 {
 	struct finding_place place;
 	char title[1024];
@@ -173,7 +174,9 @@ static void put_inconclusive(const struct gate_result *r, FILE *out)
 
 static void put_suite(const struct gate_result *r, const struct sums *sums, FILE *out)
 {
-	fprintf(out, "  <testsuite name=\"mtrace.gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" time=\"%.3f\">\n",
+	fprintf(out,
+	        "  <testsuite name=\"mtrace.gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\" "
+	        "time=\"%.3f\">\n",
 	        sums->tests, sums->failures, sums->errors, sums->skipped, r->seconds > 0 ? r->seconds : 0.0);
 	char *command = outputs_command(r);
 	fputs("    <properties>\n      <property name=\"command\"", out);
@@ -190,7 +193,9 @@ void outputs_junit(const struct gate_result *r, const char *root, FILE *out)
 	struct names names;
 	name_cases(r, &names);
 	number_cases(r, &names);
-	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"mtrace gate\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\">\n",
+	fprintf(out,
+	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"mtrace gate\" tests=\"%zu\" "
+	        "failures=\"%zu\" errors=\"%zu\">\n",
 	        sums.tests, sums.failures, sums.errors);
 	put_suite(r, &sums, out);
 	if (r->outcome == GATE_INCONCLUSIVE)

@@ -14,7 +14,13 @@
 #include "gate/suppressions.h"
 
 /* GitHub refuses a summary of more than a mebibyte: what each part may have of it; the rest is for head and command. */
-enum { ROWS_BYTES = 150 << 10, FINDINGS_BYTES = 700 << 10, NOTES_BYTES = 50 << 10, HELD_BYTES = 50 << 10, COMMAND_BYTES = 4 << 10 };
+enum {
+	ROWS_BYTES = 150 << 10,
+	FINDINGS_BYTES = 700 << 10,
+	NOTES_BYTES = 50 << 10,
+	HELD_BYTES = 50 << 10,
+	COMMAND_BYTES = 4 << 10
+};
 
 /* ---- text ---- */
 
@@ -128,8 +134,11 @@ static void put_head(const struct gate_result *r, FILE *out)
 			snprintf(least, sizeof least, "%" PRIu64 ".%" PRIu64 " B", tenths / 10, tenths % 10);
 		else
 			emit_bytes(least, tenths / 10 + 1);
-		fprintf(out, "Would have caught a leak of %s or more per %s, over %" PRIu64 " %s in %" PRIu64 " windows; %" PRIu64 " stacks judged.\n\n",
-		        least, gate_unit_word(r->unit, false), r->work_steps, gate_unit_word(r->unit, true), r->windows, r->stacks_judged);
+		fprintf(out,
+		        "Would have caught a leak of %s or more per %s, over %" PRIu64 " %s in %" PRIu64
+		        " windows; %" PRIu64 " stacks judged.\n\n",
+		        least, gate_unit_word(r->unit, false), r->work_steps, gate_unit_word(r->unit, true), r->windows,
+		        r->stacks_judged);
 	}
 }
 
@@ -139,7 +148,11 @@ static void put_row(const struct gate_result *r, size_t index, FILE *out)
 	char title[1024], bytes[32];
 	finding_title(r, f, title, sizeof title);
 	emit_bytes(bytes, f->live_bytes);
-	fprintf(out, "| %s | %s | ", f->fails ? "**fails**" : finding_is_open(f) ? "open" : "covered", gate_rule_word(f->rule));
+	fprintf(out, "| %s | %s | ",
+	        f->fails             ? "**fails**"
+	        : finding_is_open(f) ? "open"
+	                             : "covered",
+	        gate_rule_word(f->rule));
 	put_text(title, out);
 	fprintf(out, " | %s |\n", bytes);
 }
@@ -162,7 +175,9 @@ static void put_finding(const struct gate_result *r, size_t index, FILE *out)
 static void put_note(const struct gate_result *r, size_t index, FILE *out)
 {
 	static const char *const words[GATE_TROUBLES] = {
-		[GATE_UNUSED] = "covered nothing", [GATE_EXPIRED] = "has expired", [GATE_EXCEEDED] = "covers more than its max",
+		[GATE_UNUSED] = "covered nothing",
+		[GATE_EXPIRED] = "has expired",
+		[GATE_EXCEEDED] = "covers more than its max",
 		[GATE_UNRESOLVED] = "One may be meant for a stack that has frames without names",
 	};
 	const struct suppression *s = r->notes[index].suppression;

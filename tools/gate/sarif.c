@@ -110,7 +110,8 @@ static json_t *logical(const char *function)
 	return only(o);
 }
 
-static json_t *frame(const struct profile_process *process, const struct profile_frame *f, uint32_t name, const char *root)
+static json_t *frame(const struct profile_process *process, const struct profile_frame *f, uint32_t name,
+                     const char *root)
 {
 	struct finding_place place = {.line = name < f->name_count ? f->names[name].line : 0};
 	const char *function = emit_function(f, name), *module = emit_module(process, f);
@@ -251,7 +252,8 @@ static json_t *tool(void)
 
 void outputs_sarif(const struct gate_result *r, const char *root, FILE *out)
 {
-	json_t *run = object(), *results = array(), *document = object(), *id = object(), *bases = object(), *base = object();
+	json_t *run = object(), *results = array(), *document = object(), *id = object(), *bases = object(),
+	       *base = object();
 	for (size_t i = 0; i < r->finding_count && i < MOST_RESULTS; i++)
 		append(results, result(r, &r->findings[i], root));
 	set(base, "description", message("the root of the repository"));

@@ -61,11 +61,12 @@ struct reading {
 	struct suppressions *to;
 	const char *file;
 	uint32_t line;
-	struct suppression next;   /* what comments said of the row that is to come */
-	uint32_t next_line;        /* of the first of them; 0: nothing is said */
+	struct suppression next; /* what comments said of the row that is to come */
+	uint32_t next_line;      /* of the first of them; 0: nothing is said */
 };
 
-static void complain(const struct reading *r, uint32_t line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void complain(const struct reading *r, uint32_t line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void complain(const struct reading *r, uint32_t line, const char *format, ...)
 {
@@ -148,7 +149,9 @@ static bool next_said(struct reading *r, char **at)
 		return false;
 	size_t n = strcspn(name, "= \t");
 	if (n == 0 || name[n] != '=') {
-		complain(r, r->line, "%.40s: what is said of a suppression is written NAME=VALUE, a VALUE with blanks in quotes", name);
+		complain(r, r->line,
+		         "%.40s: what is said of a suppression is written NAME=VALUE, a VALUE with blanks in quotes",
+		         name);
 		return false;
 	}
 	name[n] = '\0';
@@ -168,8 +171,9 @@ static bool next_said(struct reading *r, char **at)
 			return true;
 		}
 	const char *close = nearest(name, said_names);
-	complain(r, r->line, "%.40s= is not known; %s%s%s", name, close ? "did you mean " : "there are reason, owner, until, max, "
-	         "max-blocks, at and caller", close ? close : "", close ? "=?" : "");
+	complain(r, r->line, "%.40s= is not known; %s%s%s", name,
+	         close ? "did you mean " : "there are reason, owner, until, max, max-blocks, at and caller",
+	         close ? close : "", close ? "=?" : "");
 	return true;
 }
 
@@ -231,7 +235,8 @@ void suppressions_read_text(struct suppressions *s, const char *name, const char
 		*line_end = '\0';
 		r.line++;
 		if (strlen(at) != (size_t)(line_end - at))
-			complain(&r, r.line, "has a NUL byte: LeakSanitizer would stop reading here; is it a text file?");
+			complain(&r, r.line,
+			         "has a NUL byte: LeakSanitizer would stop reading here; is it a text file?");
 		else
 			read_line(&r, at);
 		at = line_end + 1;
@@ -269,7 +274,11 @@ void suppressions_add_built_in(struct suppressions *s)
 {
 	static const struct suppression rows[] = {
 #define X(PATTERN, MAX_BYTES, REASON) \
-	{.pattern = PATTERN, .max_bytes = MAX_BYTES, .max_blocks = UINT64_MAX, .reason = REASON, .file = SUPPRESSIONS_BUILT_IN},
+	{.pattern = PATTERN, \
+	 .max_bytes = MAX_BYTES, \
+	 .max_blocks = UINT64_MAX, \
+	 .reason = REASON, \
+	 .file = SUPPRESSIONS_BUILT_IN},
 #include "gate/suppressions_builtin.def"
 #undef X
 	};
@@ -283,8 +292,8 @@ void suppressions_add_built_in(struct suppressions *s)
 /* ---- which covers what ---- */
 
 /* Does a function match that is further out than name `name` of frame `at`? UINT32_MAX: than none of its names. */
-static bool has_caller(const struct profile_process *process, const struct profile_stack *stack, uint32_t at, uint32_t name,
-                       const char *pattern)
+static bool has_caller(const struct profile_process *process, const struct profile_stack *stack, uint32_t at,
+                       uint32_t name, const char *pattern)
 {
 	uint32_t k = name + 1; /* 0 after UINT32_MAX */
 	for (uint32_t i = at; i < stack->frame_count; i++, k = 0) {
@@ -300,9 +309,9 @@ static bool has_caller(const struct profile_process *process, const struct profi
 struct place {
 	const struct profile_process *process;
 	const struct profile_stack *stack;
-	uint32_t at, name;   /* UINT32_MAX: the module */
-	uint32_t site;       /* of the stack: frame, */
-	uint32_t site_name;  /* and name */
+	uint32_t at, name;  /* UINT32_MAX: the module */
+	uint32_t site;      /* of the stack: frame, */
+	uint32_t site_name; /* and name */
 };
 
 static bool row_matches(const struct suppression *row, const struct place *p, const char *text)
@@ -327,7 +336,8 @@ static struct suppression *row_of_frame(const struct suppressions *s, struct pla
 {
 	const struct profile_frame *frame = &p->process->frames[p->stack->frames[p->at]];
 	p->name = UINT32_MAX;
-	struct suppression *row = frame->kind == MTRACE_FRAME_JAVA ? NULL : row_for(s, p, emit_module_path(p->process, frame));
+	struct suppression *row =
+		frame->kind == MTRACE_FRAME_JAVA ? NULL : row_for(s, p, emit_module_path(p->process, frame));
 	for (p->name = 0; p->name < frame->name_count && !row; p->name++) {
 		row = row_for(s, p, frame->names[p->name].function);
 		if (!row)

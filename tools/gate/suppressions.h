@@ -22,13 +22,14 @@ enum { SUPPRESSIONS_FILE_BYTES = 4 << 20, SUPPRESSIONS_PROBLEMS = 64 };
 
 struct suppression {
 	const char *pattern; /* what follows "leak:" */
-	const char *caller;  /* a pattern for the name of a frame further out than the one that matches; NULL: any, or none */
-	bool at_site;        /* the pattern is compared with the stack's site alone */
-	const char *file;    /* as it was named; SUPPRESSIONS_BUILT_IN */
-	uint32_t line;       /* from 1 */
-	const char *reason, *owner; /* NULL: not said */
-	uint32_t until;      /* the last day on which it holds, 20270131; 0: for good */
-	uint64_t max_bytes, max_blocks; /* most that it may cover, of live blocks; UINT64_MAX: any */
+	const char *
+		caller; /* a pattern for the name of a frame further out than the one that matches; NULL: any, or none */
+	bool at_site;   /* the pattern is compared with the stack's site alone */
+	const char *file;                         /* as it was named; SUPPRESSIONS_BUILT_IN */
+	uint32_t line;                            /* from 1 */
+	const char *reason, *owner;               /* NULL: not said */
+	uint32_t until;                           /* the last day on which it holds, 20270131; 0: for good */
+	uint64_t max_bytes, max_blocks;           /* most that it may cover, of live blocks; UINT64_MAX: any */
 	uint64_t stacks, live_blocks, live_bytes; /* that it was found to cover: suppressions_cover */
 };
 #define SUPPRESSIONS_BUILT_IN "(built in)"
@@ -40,7 +41,8 @@ struct suppressions_problem {
 };
 
 struct suppressions {
-	struct suppression *rows; /* in the order of the files: an earlier one is found first. They move while files are read */
+	struct suppression
+		*rows; /* in the order of the files: an earlier one is found first. They move while files are read */
 	size_t count;
 	struct suppressions_problem problems[SUPPRESSIONS_PROBLEMS];
 	size_t problem_count; /* all, also those that found no room */
@@ -92,9 +94,11 @@ struct suppression_names {
 	const char *function, *calling; /* the two themselves; NULL: none */
 	char pattern[SUPPRESSIONS_NAME_BYTES], caller[SUPPRESSIONS_NAME_BYTES];
 };
-bool suppressions_name(const struct profile_process *process, const struct profile_stack *stack, struct suppression_names *names);
+bool suppressions_name(const struct profile_process *process, const struct profile_stack *stack,
+                       struct suppression_names *names);
 
 /* The two lines for it, with a reason to be filled in, and bounds just above these counts. `until` 0: for good. */
-void suppressions_write(FILE *out, const struct suppression_names *names, const struct profile_counts *counts, uint32_t until);
+void suppressions_write(FILE *out, const struct suppression_names *names, const struct profile_counts *counts,
+                        uint32_t until);
 
 #endif

@@ -46,7 +46,8 @@ uint32_t suppressions_today(void)
 
 uint32_t suppressions_days_later(uint32_t date, unsigned days)
 {
-	struct tm day = {.tm_year = (int)(date / 10000) - 1900, .tm_mon = (int)(date / 100 % 100) - 1,
+	struct tm day = {.tm_year = (int)(date / 10000) - 1900,
+	                 .tm_mon = (int)(date / 100 % 100) - 1,
 	                 .tm_mday = (int)(date % 100 + days)};
 	timegm(&day);
 	return number_of(&day);

@@ -38,7 +38,8 @@ bool suppressions_matches(const char *pattern, const char *text)
 
 bool suppressions_matches_all(const struct suppression *row)
 {
-	static const char *const outermost[] = {"main", "_start", "__libc_start_main", "start_thread", "clone3", "java.lang.Thread.run"};
+	static const char *const outermost[] = {"main",         "_start", "__libc_start_main",
+	                                        "start_thread", "clone3", "java.lang.Thread.run"};
 	for (size_t i = 0; i < sizeof outermost / sizeof outermost[0] && !row->at_site; i++)
 		if (suppressions_matches(row->pattern, outermost[i]))
 			return true;

@@ -17,12 +17,13 @@ struct named {
 static bool is_own(const struct profile_process *process, const struct profile_frame *frame, const char *function)
 {
 	return function && function[0] != '\0' &&
-	       !profile_is_runtime(function, frame->module < process->module_count ? process->modules[frame->module].path : NULL);
+	       !profile_is_runtime(function,
+	                           frame->module < process->module_count ? process->modules[frame->module].path : NULL);
 }
 
 /* The next function of the program's own from `at` on (then name `from` of it), further out than that; false: none. */
-static bool next_own(const struct profile_process *process, const struct profile_stack *stack, uint32_t at, uint32_t from,
-                     struct named *found)
+static bool next_own(const struct profile_process *process, const struct profile_stack *stack, uint32_t at,
+                     uint32_t from, struct named *found)
 {
 	for (uint32_t k = from; at < stack->frame_count; at++, k = 0) {
 		const struct profile_frame *frame = &process->frames[stack->frames[at]];
@@ -76,11 +77,13 @@ static void write_max(FILE *out, const struct profile_counts *counts)
 	fprintf(out, " max=%" PRIu64 "%s max-blocks=%" PRIu64, bytes, units[unit], rounded_up(counts->live_blocks));
 }
 
-void suppressions_write(FILE *out, const struct suppression_names *names, const struct profile_counts *counts, uint32_t until)
+void suppressions_write(FILE *out, const struct suppression_names *names, const struct profile_counts *counts,
+                        uint32_t until)
 {
 	const struct suppression for_others = {.pattern = names->pattern};
 	if (suppressions_matches_all(&for_others))
-		fputs("# LeakSanitizer does not know at=site: to it the line below is all that this function calls\n", out);
+		fputs("# LeakSanitizer does not know at=site: to it the line below is all that this function calls\n",
+		      out);
 	fprintf(out, "# mtrace: reason=\"TODO: why is this no leak?\" owner=TODO");
 	if (until)
 		fprintf(out, " until=%04u-%02u-%02u", until / 10000, until / 100 % 100, until % 100);
@@ -91,13 +94,15 @@ void suppressions_write(FILE *out, const struct suppression_names *names, const 
 	fprintf(out, "\nleak:%s\n", names->pattern);
 }
 
-bool suppressions_name(const struct profile_process *process, const struct profile_stack *stack, struct suppression_names *names)
+bool suppressions_name(const struct profile_process *process, const struct profile_stack *stack,
+                       struct suppression_names *names)
 {
 	struct named site, outer;
 	uint32_t at = profile_site(process, stack);
 	names->function = names->calling = NULL;
 	names->caller[0] = '\0';
-	if (!next_own(process, stack, at < stack->frame_count ? at : 0, 0, &site) || !pattern_for(site.function, "$", names->pattern))
+	if (!next_own(process, stack, at < stack->frame_count ? at : 0, 0, &site) ||
+	    !pattern_for(site.function, "$", names->pattern))
 		return false;
 	names->function = site.function;
 	if (!next_own(process, stack, site.frame, site.name + 1, &outer))
