@@ -19,13 +19,15 @@
 #include "model/profile.h"
 #include "show.h"
 
-enum { ROWS, ALL, STACK, AGAINST, BUILT_IN, TODAY, OUTPUT, SEARCH };
+enum { ROWS, ALL, STACK, ON_MARK, AGAINST, BUILT_IN, TODAY, OUTPUT, SEARCH };
 
 const struct command_option cmd_supp_options[] = {
 	[ROWS] = {"-n", "N",
                   "gen: so many stacks at most, 0 all (default: every leak; where no verdict is known the 10 largest)"},
 	[ALL] = {"--all", NULL, "gen: every stack that holds something, whatever its verdict"},
 	[STACK] = {"--stack", "ID", "gen: this stack alone"},
+	[ON_MARK] = {"--on-mark", "NAME",
+                     "gen: verdicts from windows that end at these marks, as a gate's do (default: by time)"},
 	[AGAINST] = {"--against", "TARGET", "lint: say what each line covers of what is live there"},
 	[BUILT_IN] = {"--built-in", NULL, "lint: those that every gate has, too"},
 	[TODAY] = {"--today", "DATE", "the day to reckon from (default: today, UTC)"},
@@ -40,7 +42,7 @@ struct request {
 	bool lints;
 	const char **operands;
 	size_t operand_count;
-	const char *against, *stack, *output;
+	const char *against, *stack, *on_mark, *output;
 	const char *search[MOST_SEARCH + 1];
 	size_t search_count;
 	uint32_t rows, today;
@@ -72,6 +74,7 @@ static bool take(struct request *r, int option, const char *value)
 	case ROWS: r->has_rows = true; return show_number("supp", value, &r->rows);
 	case ALL: r->all = true; return true;
 	case STACK: r->stack = value; return true;
+	case ON_MARK: r->on_mark = value; return true;
 	case AGAINST: r->against = value; return true;
 	case BUILT_IN: r->built_in = true; return true;
 	case TODAY: return take_date(value, &r->today);
@@ -103,9 +106,9 @@ static bool parse(int argc, char **argv, const struct command *self, struct requ
 		              : "supp gen: of what? give one pid, segment file or recording, or `last`");
 		return false;
 	}
-	if (r->lints ? r->all || r->stack || r->has_rows : r->against || r->built_in) {
+	if (r->lints ? r->all || r->stack || r->has_rows || r->on_mark : r->against || r->built_in) {
 		warn("supp %s: %s", r->operands[0],
-		     r->lints ? "-n, --all and --stack are gen's" : "--against and --built-in are lint's");
+		     r->lints ? "-n, --all, --stack and --on-mark are gen's" : "--against and --built-in are lint's");
 		return false;
 	}
 	return true;
@@ -148,11 +151,11 @@ static void add_stack(struct groups *groups, const struct profile_process *proce
 }
 
 /* What its history says: false when there is none. */
-static bool add_leaks(struct groups *groups, const struct profile_process *process, uint32_t limit)
+static bool add_leaks(struct groups *groups, const struct profile_process *process, const char *on_mark, uint32_t limit)
 {
 	struct growth growth;
 	struct leaks leaks = {0};
-	bool judged = past_windows(process, NULL, &growth);
+	bool judged = past_windows(process, on_mark, &growth);
 	uint32_t *same = calloc(growth.series_count + 1, sizeof *same);
 	if (!same)
 		die(EXIT_TROUBLE, "out of memory");
@@ -193,8 +196,8 @@ static void find_stacks(struct groups *groups, const struct request *r, const st
 	uint32_t limit = r->has_rows && r->rows ? r->rows : UINT32_MAX;
 	for (uint32_t i = 0; i < p->process_count; i++) {
 		bool by_verdict = !r->all && !r->stack;
-		if (by_verdict && add_leaks(groups, &p->processes[i], limit))
-			continue;
+		if (by_verdict && (add_leaks(groups, &p->processes[i], r->on_mark, limit) || r->on_mark))
+			continue; /* of marks that are too few for verdicts nothing follows */
 		add_live(groups, r, &p->processes[i], by_verdict && !r->has_rows ? DEFAULT_ROWS : limit);
 	}
 }
@@ -208,9 +211,11 @@ static int write_groups(const struct request *r, const struct groups *groups)
 		     r->operands[1], groups->unnamed, groups->unnamed == 1 ? "" : "s");
 	if (groups->count == 0) {
 		warn("supp gen: %s: nothing to suppress%s", r->operands[1],
-		     r->stack ? ": no such stack holds anything"
-		     : r->all ? ""
-		              : ": no stack has the verdict leak; --all takes every stack that holds something");
+		     r->stack     ? ": no such stack holds anything"
+		     : r->on_mark ? ": no stack has the verdict leak by these marks, or they are too few; `mtrace "
+		                    "leaks --on-mark` tells"
+		     : r->all     ? ""
+		                  : ": no stack has the verdict leak; --all takes every stack that holds something");
 		return EXIT_NOTHING;
 	}
 	if (show_output("supp gen", r->output, &out) != 0)

@@ -85,6 +85,27 @@ expect "gen --stack: that one" "leak:^barfoo\$" "$("$mtrace" supp gen --stack "$
 "$mtrace" supp gen --stack 0123456789abcdef plain.mtr >out 2>err
 expect "gen --stack: none such" "1 0 1" "$? $(wc -l <out) $(grep -c 'no such stack' err)"
 expect "gen -n" 3 "$("$mtrace" supp gen -n 3 plain.mtr | grep -c ^leak)"
+cat >marks.c <<'END'
+#include <mtrace.h>
+#include <stdlib.h>
+static char *volatile kept;
+__attribute__((noinline)) static void start(void) { kept = malloc(5000); }
+__attribute__((noinline)) static void grow(void) { kept = malloc(50); }
+int main(void)
+{
+	start();
+	for (int i = 0; i < 20; i++) {
+		grow();
+		mtrace_mark("round");
+	}
+	return 0;
+}
+END
+gcc -g -O1 -fno-optimize-sibling-calls -I"$root/libmtrace" marks.c -o marks
+traced marks.mtr ./marks 2>err
+expect "gen --on-mark: what leaks by these marks" "leak:^grow\$" "$("$mtrace" supp gen --on-mark round marks.mtr | grep ^leak)"
+"$mtrace" supp gen --on-mark nothing marks.mtr >out 2>err
+expect "gen --on-mark: no such marks" "1 0 1" "$? $(wc -l <out) $(grep -c 'they are too few' err)"
 env MTRACE_OPTIONS="dir=$segments" "$mtrace" run -f --no-symbols -o unnamed.mtr -- ./plain 2>err
 build_leaks stripped -s -Wl,--build-id=none # with one, the names would be found by it
 traced stripped.mtr ./stripped 2>err
