@@ -17,7 +17,8 @@ const struct command commands[] = {
 	{"ledger", "mtrace ledger " TARGET, "resident memory divided among its owners", true, cmd_absent, NULL},
 	{"diff", "mtrace diff [options] A B | PID", "what is new, grew, shrank or is gone, from A to B or since the baseline",
 	 true, cmd_diff, cmd_diff_options},
-	{"gate", "mtrace gate … -- CMD", "fail a CI job when memory grows", true, cmd_absent, NULL},
+	{"gate", "mtrace gate [options] -- CMD [ARG…]", "fail a CI job when memory grows with the work that is done", true, cmd_gate,
+         cmd_gate_options},
 
 	{"report", "mtrace report [options] " TARGET,
 	 "how far to trust it, totals, and the stacks that hold the memory", false, cmd_report, cmd_report_options},
