@@ -1,6 +1,7 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
 #   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh);
 #          then nine kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`),
+#          and those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`),
 #          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh)
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
 #          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
@@ -13,6 +14,7 @@
 SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so
 SOAK_SECONDS ?= 60
 LEAKS_TIMES ?= 20
+GATE_TIMES ?= 20
 
 $(BUILD)/tests/victims/storm: tests/soak/storm.c
 	$(call say,CC,$<)
@@ -33,6 +35,7 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 	@BUILD=$(BUILD) LEAKS_TIMES=$(LEAKS_TIMES) tests/programs/leaks.sh | $(sum_up)
+	@BUILD=$(BUILD) GATE_TIMES=$(GATE_TIMES) tests/programs/gate.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
 
 bench:
