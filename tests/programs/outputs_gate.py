@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""outputs_gate: asks a real reader whether it can read what a gate wrote: outputs_gate.py junit|sarif|markdown FILE [SCHEMA].
+"""outputs_gate: asks a real reader whether it can read what a gate wrote: outputs_gate.py junit|sarif|markdown FILE [SCHEMA];
+and whether a CI service would read the file of an example: outputs_gate.py ci FILE SCHEMA.
 
 Prints what is wrong, and nothing when all is well."""
 import html
@@ -81,5 +82,16 @@ def markdown(path):
             print(f"a page that does not end with the suppression: {html.escape(block[-200:])!r}")
 
 
+def ci(path, schema):
+    import jsonschema
+    import yaml
+    with open(path, encoding="utf-8") as f, open(schema, encoding="utf-8") as s:
+        document, rules = yaml.safe_load(f), json.load(s)
+    if True in document:  # what YAML 1.1 makes of the word on
+        document["on"] = document.pop(True)
+    for error in jsonschema.validators.validator_for(rules)(rules).iter_errors(document):
+        print(f"{'/'.join(map(str, error.path))}: {error.message[:200]}")
+
+
 if __name__ == "__main__":
-    {"junit": junit, "sarif": sarif, "markdown": markdown}[sys.argv[1]](*sys.argv[2:])
+    {"junit": junit, "sarif": sarif, "markdown": markdown, "ci": ci}[sys.argv[1]](*sys.argv[2:])

@@ -1,7 +1,7 @@
 #!/bin/bash
 # outputs_gate: what a gate writes is read by those whose forms they are: JUnit by a schema (xmllint) and by a library that
 # reads it for others, SARIF by its schema, GitHub's commands by GitHub's own writer of them, Markdown by a reader of
-# CommonMark. The files are the golden ones, which tests/unit/test_tools_gate_outputs.c has written, escapes and all.
+# CommonMark; the files of the CI examples by the schemas of their services. The outputs are the golden ones, which tests/unit/test_tools_gate_outputs.c has written, escapes and all.
 . "$(dirname "$0")/../lib/suite.sh"
 artifacts=$BUILD/artifacts
 schema=$artifacts/jest-sarif-1.0.0-beta.0/lib/schemas/sarif-2.1.0-rtm.5.json
@@ -35,4 +35,10 @@ for kind in fail pass inconclusive; do
 	with "$core" "$kind: GitHub's commands" node "$tests/programs/outputs_gate.js" "$core" "$file.github"
 	with "$artifacts/markdown-it-py-3.0.0" "$kind: Markdown" "$tests/programs/outputs_gate.py" markdown "$file.md"
 done
+
+vendored=$artifacts/check-jsonschema-0.39.0/check_jsonschema/builtin_schemas/vendor
+with "$vendored" "the example's workflow is one of GitHub's" "$tests/programs/outputs_gate.py" ci "$root/examples/ci-github/leak-gate.yml" \
+	"$vendored/github-workflows.json"
+with "$vendored" "the example's jobs are GitLab's" "$tests/programs/outputs_gate.py" ci "$root/examples/ci-gitlab/.gitlab-ci.yml" \
+	"$vendored/gitlab-ci.json"
 suite_end
