@@ -164,7 +164,7 @@ static void take_signal(struct launch *l, int signal)
 {
 	if (signal == SIGCHLD || signal <= 0)
 		return;
-	l->interrupted = true;
+	l->interrupted = signal;
 	if (!l->ended)
 		kill(l->pid, signal);
 }
@@ -242,15 +242,15 @@ void launch_stop(struct launch *l, int signal)
 	reap(l);
 	if (l->ended)
 		return;
-	bool interrupted = l->interrupted;
-	l->interrupted = false;
+	int interrupted = l->interrupted;
+	l->interrupted = 0;
 	kill(l->pid, signal);
 	launch_wait(l, launch_now_ns() + STOP_SECONDS * 1000000000ull);
 	if (!l->ended)
 		kill(l->pid, SIGKILL);
 	if (!l->ended && waitpid(l->pid, &l->wait_status, 0) == l->pid)
 		l->ended = true;
-	l->interrupted |= interrupted;
+	l->interrupted = interrupted ? interrupted : l->interrupted;
 	l->stopped = true;
 }
 

@@ -24,7 +24,8 @@ struct launch {
 	struct spawn_inherited inherited;
 	struct collect collect;
 	pid_t pid;
-	bool ended, interrupted, stopped;
+	bool ended, stopped;
+	int interrupted; /* the signal that tells us to stop; 0: none */
 	int wait_status;
 	uint64_t next_look_ns;
 };

@@ -134,7 +134,7 @@ static void end(struct session *s, const struct gate_plan *plan)
 	else
 		launch_wait(&s->launch, UINT64_MAX);
 	if (s->launch.interrupted)
-		trouble(s, "the gate was interrupted (%d)", 0);
+		trouble(s, "the gate was interrupted (signal %d)", s->launch.interrupted);
 }
 
 static int start(struct session *s, const struct gate_plan *plan, char error[512])

@@ -32,10 +32,17 @@ static void begin(struct watch *w, const struct collect_segment *segment)
 
 void watch_take(struct watch *w, struct launch *l, uint64_t step)
 {
+	size_t missed = 0;
 	collect_scan(&l->collect);
-	for (size_t i = 0; i < l->collect.count && w->count < WATCH_MOST; i++)
-		if (l->collect.segments[i].alive && !is_watched(w, l->collect.segments[i].inode))
+	for (size_t i = 0; i < l->collect.count; i++) {
+		if (!l->collect.segments[i].alive || is_watched(w, l->collect.segments[i].inode))
+			continue;
+		if (w->count < WATCH_MOST)
 			begin(w, &l->collect.segments[i]);
+		else
+			missed++;
+	}
+	w->missed = missed > w->missed ? missed : w->missed;
 	for (size_t i = 0; i < w->count; i++) {
 		struct observe *o = w->observed[i];
 		o->step = step;
@@ -56,7 +63,7 @@ void watch_judge(struct watch *w, const struct gate_plan *plan, struct judge *j)
 		symbols_resolve(w->profiles[i], &options, &result);
 		judge_observed(plan, w->observed[i], w->profiles[i], j);
 	}
-	j->processes = w->count;
+	j->processes = w->count + w->missed;
 }
 
 void watch_free(struct watch *w)

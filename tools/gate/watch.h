@@ -17,7 +17,7 @@ struct watch {
 	struct observe *observed[WATCH_MOST];
 	ino_t inodes[WATCH_MOST]; /* of their segments */
 	struct profile *profiles[WATCH_MOST];
-	size_t count;
+	size_t count, missed; /* missed: at one instant, for which there was no room */
 	bool by_steps;
 };
 
