@@ -75,13 +75,20 @@ seed_suppressions() {
 	seed suppressions wrong 'f(char (*)(int))\nrace:x\n# mtrace: reson="open\n# mtrace: until=2027-02-30 max=x =\nleak:\n# mtrace: at=x'
 }
 
+seed_gate() {
+	seed gate phase '0work:1000/10'
+	seed gate scale '0N={1,2,4}'
+	seed gate policy '1max stack "a b" growth 1KiB # as it is\nmax total peak 1GiB\nrequire symbols 95%%\nmax baseline 3%%\n'
+	seed gate baseline '2# mtrace gate baseline 1\n160 10 malloc hold@app<main@app\n10 1 malloc ?@app\n'
+}
+
 seed_command() {
 	seed command report '\6--json\0--by=site\0-n\0005\0001234'
 	seed command run '\0-f\0-o\0x.mtr\0--\0ls'
 	seed command odd '\7--to\0--to=\0-\0--\0--x'
 }
 
-for what in ${FUZZ:-segment recording options cfi redact suppressions command}; do
+for what in ${FUZZ:-segment recording options cfi redact suppressions gate command}; do
 	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
 	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
 	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \

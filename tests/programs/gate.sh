@@ -52,6 +52,8 @@ right "a child that leaks" 1 hold --phase warmup:20 --phase work:600/32 -- "$vic
 right "a child that does not" 0 "" --phase warmup:20 --phase work:600/32 -- "$victim" child 620 0
 right "a library that is unloaded" 1 truth_leak_a $steps -- "$victim" library 1020
 right "a program that the shell starts" 1 hold $steps -- sh -c "$victim leak 1020; true"
+right "it frees all at its end" 1 hold $steps -- "$victim" tidy 1020
+expect "what it held before that is told" 1 "$(grep -c '^  total .* 15.94 KiB live in 1 020 blocks' "$work/out")"
 right "traffic alone" 0 "" $steps -- "$victim" none 1020
 
 # ---- never a pass ----
@@ -240,6 +242,16 @@ gate --load 'exit 3' --phase work:10 -- sleep 60
 expect "the load fails" "3 1" "$status $(grep -c -- '--load failed: exit status 3' "$work/out")"
 gate --load true --phase work:10 -- true
 expect "it ends under the load" 3 "$status"
+
+"$mtrace" gate $steps -- sleep 50 >"$work/out" 2>"$work/err" &
+gating=$!
+background+=($gating)
+has_child() { pgrep -P $gating -x sleep >"$work/sleeper"; }
+within 20 has_child
+kill -TERM $gating
+wait $gating
+expect "interrupted: the command is ended, and no verdict" "3 1 0" \
+	"$? $(grep -c '^INCONCLUSIVE  the gate was interrupted (signal 15)' "$work/out") $(ps -o comm= -p "$(cat "$work/sleeper")" | grep -c sleep)"
 
 # ---- what is refused ----
 # refused WORDS ARG…

@@ -39,6 +39,11 @@ static void drop_oldest(size_t blocks)
 	}
 }
 
+static void drop_all(void)
+{
+	drop_oldest(count);
+}
+
 __attribute__((noinline, noclone)) static void traffic(long step)
 {
 	void *blocks[8];
@@ -170,6 +175,7 @@ static void library(long step)
 
 static void crash(long step) { if (step == steps - 1) abort(); }
 static void early(long step) { if (step == steps / 2) _exit(0); }
+static void tidy(long step) { hold(16); if (step == steps - 1) atexit(drop_all); }
 static void paced(long step) { (void)step; usleep(PACE_US); hold(16); }
 
 static const struct {
@@ -177,7 +183,8 @@ static const struct {
 	void (*step)(long step);
 } kinds[] = {{"none", none}, {"leak", leak}, {"rare", rare}, {"thread", thread}, {"cache", cache}, {"lru", lru}, {"pool", pool},
              {"lazy", lazy}, {"init", init}, {"rungs", rungs}, {"spike", spike}, {"forks", forks}, {"forkleak", forkleak},
-             {"child", child}, {"library", library}, {"crash", crash}, {"early", early}, {"paced", paced}, {"idle", NULL}};
+             {"child", child}, {"library", library}, {"crash", crash}, {"early", early}, {"paced", paced}, {"tidy", tidy},
+             {"idle", NULL}};
 
 int main(int argc, char **argv)
 {
