@@ -24,7 +24,7 @@ TOOL_CFLAGS := $(COMMON) -Ilibmtrace -Itools
 TOOL_LIBS := -ldw -lelf -ljansson -lzstd -lz -liberty -lpthread
 
 SHIM_SOURCES := $(wildcard libmtrace/*.c libmtrace/unwind/*.c libmtrace/lang/*.c)
-TOOL_SOURCES := $(wildcard tools/*.c tools/read/*.c tools/model/*.c tools/emit/*.c tools/symbols/*.c tools/run/*.c tools/observe/*.c tools/attach/*.c)
+TOOL_SOURCES := $(wildcard tools/*.c tools/read/*.c tools/model/*.c tools/emit/*.c tools/symbols/*.c tools/run/*.c tools/observe/*.c tools/attach/*.c tools/gate/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
 

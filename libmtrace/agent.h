@@ -1,6 +1,6 @@
 /*
  * agent: the library as a JVMTI agent, in the same process and copy as the preloaded one. Entry points only: what the JVM
- * calls (Agent_OnLoad, a few events; attach has Agent_OnAttach), and what native code calls through JNI's tables instead of the JVM.
+ * calls (Agent_OnLoad, a few events; attach has Agent_OnAttach), and what native code calls through JNI's tables instead.
  * Without it Java frames are the same (lang/jvm); JNI's references, buffers and attached threads are not counted then.
  *
  * Everything here is called by threads of the JVM, in no hook of ours and under no lock of ours. Calls of JVMTI and JNI are

@@ -417,6 +417,21 @@ struct mtrace_boundary {
 };
 static_assert(sizeof(struct mtrace_boundary) == 64, "one cache line");
 
+/* The number of the mark that is cut `i` of `windows`, from `first` (i = 0) to `last` (i = windows), where a gate wants
+ * windows of the program's own steps (options cut_first, …). Ascending. Those between are off their even places by up to 0.4
+ * of a window, as if by chance, and always the same: so that no period of the program falls in step with the windows. */
+static inline uint64_t mtrace_cut(uint64_t first, uint64_t last, uint64_t windows, uint64_t i)
+{
+	uint64_t window = (last - first) / windows, reach = window * 2 / 5;
+	uint64_t even = first + (last - first) / windows * i + (last - first) % windows * i / windows;
+	if (i == 0 || i == windows || reach == 0)
+		return even;
+	uint64_t chance = i * 0x9e3779b97f4a7c15u; /* splitmix64's finalizer */
+	chance = (chance ^ chance >> 30) * 0xbf58476d1ce4e5b9u;
+	chance = (chance ^ chance >> 27) * 0x94d049bb133111ebu;
+	return even - reach + (chance ^ chance >> 31) % (2 * reach + 1);
+}
+
 #define MTRACE_BOUNDARY_EPOCH(state) ((uint32_t)((state) >> 2))
 #define MTRACE_BOUNDARY_STATE(state) ((enum mtrace_boundary_state)((state) & 3))
 

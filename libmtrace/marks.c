@@ -2,11 +2,17 @@
 
 #include <string.h>
 
+#include "cuts.h"
 #include "epochs.h"
 #include "segment.h"
 
 uint32_t marks_add(const char *name, uint32_t flags)
 {
+	enum cut cut = flags ? CUT_OTHER : cuts_take(name); /* what asks for a recording is no step of the work */
+	if (cut == CUT_BETWEEN) {
+		segment_count(MTRACE_COUNTER_marks_between);
+		return MARKS_BETWEEN;
+	}
 	uint64_t id = segment_reserve(MTRACE_REGION_MARKS, 1);
 	if (id > UINT32_MAX) {
 		segment_count(MTRACE_COUNTER_drop_marks_full);
@@ -17,6 +23,7 @@ uint32_t marks_add(const char *name, uint32_t flags)
 	m->flags = flags;
 	strncpy(m->name, name ? name : "", sizeof m->name - 1); /* the region is zero: always terminated */
 	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: readers */
-	epochs_end_at_mark((uint32_t)id, m->mono_ns);
+	if (cut != CUT_OTHER)
+		epochs_end_at_mark((uint32_t)id, m->mono_ns);
 	return (uint32_t)id;
 }

@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+/* In place of an id: the mark lies between two cuts (cuts.h), and was only counted. */
+#define MARKS_BETWEEN UINT32_MAX
+
 /* The mark's id; 0 when the table is full. */
 uint32_t marks_add(const char *name, uint32_t flags);
 

@@ -19,7 +19,10 @@ void news_thread(const struct thread_state *self, enum mtrace_ring_kind kind)
 void news_make_mark(const char *name, uint32_t flags)
 {
 	struct ring_record news = {.kind = MTRACE_RING_mark, .thread = thread_self.id};
-	news.value[0] = marks_add(name, flags);
+	uint32_t id = marks_add(name, flags);
+	if (id == MARKS_BETWEEN)
+		return;
+	news.value[0] = id;
 	news.value[1] = (flags & MTRACE_MARK_SNAPSHOT) != 0;
 	ring_text(&news.value[2], name ? name : "");
 	ring_put(&news);

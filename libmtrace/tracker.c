@@ -4,6 +4,7 @@
 
 #include "capture.h"
 #include "control.h"
+#include "cuts.h"
 #include "epochs.h"
 #include "event.h"
 #include "exhaustions.h"
@@ -34,6 +35,7 @@ bool tracker_init(void)
 	ring_init();
 	control_init();
 	stream_init();
+	cuts_init();
 	if (!(stacks_init() && live_init() && epochs_init(options.epoch) && history_init() && counts_init() && regions_init() &&
 	      slots_init() && unwind_init() && mixed_init()))
 		return false;

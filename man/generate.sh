@@ -14,7 +14,7 @@ trap 'rm -f "$table"' EXIT
 
 # Rows of a .def file, one a line, tab-separated: the compiler's own preprocessor reads it.
 rows() {
-	printf '#define X(...) @ROW __VA_ARGS__\n#include "%s"\n' "$1" | gcc -E -P -x c -Ilibmtrace - |
+	printf '#define X(...) @ROW __VA_ARGS__\n#include "%s"\n' "$1" | gcc -E -P -x c -Ilibmtrace -Itools - |
 		tr '\n' ' ' | sed 's/@ROW /\n/g' | sed -n 's/[[:space:]]*$//; /./p'
 }
 
@@ -98,6 +98,15 @@ counters() {
 		awk -F'\t' "$escape"'{ print ".It Cm " $1; print sentence($2) }'
 }
 
+# Suppressions that every gate has: pattern, bound, reason.
+built_in() {
+	rows gate/suppressions_builtin.def | sed 's/^"\(.*\)", \(.*\), "\(.*\)"$/\1\t\2\t\3/; s/(\([0-9]*\)) \* 1024ull \* 1024)/\1 MiB/; s/(\([0-9]*\)) \* 1024ull)/\1 KiB/; s/\t(\([0-9]* [KM]iB\)/\t\1/' |
+		awk -F'\t' "$escape"'{
+			print ".It Cm " words("leak:" $1)
+			print sentence($3)
+			if ($2 != "UINT64_MAX") print "At most " $2 "." }'
+}
+
 [ -x "$build/mtrace" ] || { echo "generate: $build/mtrace is not built; run: make" >&2; exit 2; }
 "$build/mtrace" help --man-table >"$table"
 pieces=$(mktemp -d)
@@ -112,4 +121,10 @@ fill mtrace-follow.1 "OPTIONS=$pieces/follow" "RECORDS=$pieces/records"
 fill mtrace.1 "COMMANDS=$pieces/commands" "ABSENT=$pieces/absent"
 options_of leaks >"$pieces/leaks"
 fill mtrace-leaks.1 "OPTIONS=$pieces/leaks"
+options_of gate >"$pieces/gate"
+fill mtrace-gate.1 "OPTIONS=$pieces/gate"
+options_of supp >"$pieces/supp"
+fill mtrace-supp.1 "OPTIONS=$pieces/supp"
+built_in >"$pieces/built_in"
+fill mtrace-policy.5 "BUILT_IN=$pieces/built_in"
 fill libmtrace-options.7 "OPTIONS=$pieces/options" "COUNTERS=$pieces/counters"

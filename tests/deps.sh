@@ -4,7 +4,8 @@
 # Called by `make deps`, `make check` and `make quickstart`. Quick and silent when all is there (one dpkg-query).
 # Needs root or sudo for anything else. No service is ever started: while packages are installed, policy-rc.d
 # forbids it; redis's own unit is disabled afterwards where this run installed it. A set can have artifacts of Maven
-# Central and wheels of PyPI too, pinned by version and checksum: they land in BUILD/artifacts, wheels unpacked.
+# Central, wheels of PyPI and packages of npm too, pinned by version and checksum: they land in BUILD/artifacts, the latter
+# two unpacked.
 set -u
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
@@ -102,10 +103,32 @@ fetch_wheels() {
 	done < <(artifacts wheel)
 }
 
+# A package is an archive: @SCOPE/NAME@VERSION is unpacked in NAME-VERSION, and nothing of it is run.
+fetch_packages() {
+	local package sum file to
+	while read -r package sum; do
+		to=${package##*/}
+		to=$into/${to/@/-}
+		[ -e "$to/.is-$sum" ] && continue
+		echo "deps: fetching $package"
+		rm -rf "$to" "$into/package" && mkdir -p "$to" "$into/package"
+		timeout 300 npm pack --silent --pack-destination "$into/package" "$package" >"$into/log" 2>&1 </dev/null
+		file=$(find "$into/package" -name '*.tgz' 2>/dev/null)
+		if [ -n "$file" ] && is_file_with "$file" "$sum" && tar -xzf "$file" -C "$to" --strip-components=1 2>"$into/log"; then
+			touch "$to/.is-$sum"
+		else
+			rm -rf "$to"
+			echo "deps: $package could not be fetched, or is not what it was: $(tail -1 "$into/log" | cut -c1-300)" >&2
+		fi
+		rm -rf "$into/package"
+	done < <(artifacts npm)
+}
+
 fetch() {
 	into=$(cd "$here/.." && realpath -m "${BUILD:-build}")/artifacts
 	fetch_artifacts
 	fetch_wheels
+	fetch_packages
 }
 
 wanted >/dev/null

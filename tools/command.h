@@ -35,6 +35,7 @@ extern const struct command_option cmd_run_options[];
 extern const struct command_option cmd_report_options[];
 extern const struct command_option cmd_leaks_options[];
 extern const struct command_option cmd_follow_options[];
+extern const struct command_option cmd_gate_options[];
 extern const struct command_option cmd_export_options[];
 extern const struct command_option cmd_ps_options[];
 extern const struct command_option cmd_doctor_options[];
@@ -46,12 +47,14 @@ extern const struct command_option cmd_snap_options[];
 extern const struct command_option cmd_attach_options[];
 extern const struct command_option cmd_detach_options[];
 extern const struct command_option cmd_jvm_options[];
+extern const struct command_option cmd_supp_options[];
 extern const struct command_option cmd_help_options[];
 
 int cmd_run(int argc, char **argv, const struct command *self);
 int cmd_report(int argc, char **argv, const struct command *self); /* report and leaks */
 int cmd_follow(int argc, char **argv, const struct command *self);
 int cmd_follow_on(const char *target); /* after its report: from now on, if it is traced and lives */
+int cmd_gate(int argc, char **argv, const struct command *self);
 int cmd_export(int argc, char **argv, const struct command *self);
 int cmd_ps(int argc, char **argv, const struct command *self);
 int cmd_doctor(int argc, char **argv, const struct command *self);
@@ -62,6 +65,7 @@ int cmd_mark(int argc, char **argv, const struct command *self);
 int cmd_snap(int argc, char **argv, const struct command *self);
 int cmd_attach(int argc, char **argv, const struct command *self); /* attach and detach */
 int cmd_jvm(int argc, char **argv, const struct command *self);
+int cmd_supp(int argc, char **argv, const struct command *self);
 int cmd_version(int argc, char **argv, const struct command *self);
 int cmd_help(int argc, char **argv, const struct command *self);
 int cmd_absent(int argc, char **argv, const struct command *self); /* named by the design, not in this version */

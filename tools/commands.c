@@ -18,7 +18,8 @@ const struct command commands[] = {
 	{"ledger", "mtrace ledger " TARGET, "resident memory divided among its owners", true, cmd_absent, NULL},
 	{"diff", "mtrace diff [options] A B | PID", "what is new, grew, shrank or is gone, from A to B or since the baseline",
 	 true, cmd_diff, cmd_diff_options},
-	{"gate", "mtrace gate … -- CMD", "fail a CI job when memory grows", true, cmd_absent, NULL},
+	{"gate", "mtrace gate [options] -- CMD [ARG…]", "fail a CI job when memory grows with the work that is done", true, cmd_gate,
+         cmd_gate_options},
 
 	{"report", "mtrace report [options] " TARGET,
 	 "how far to trust it, totals, and the stacks that hold the memory", false, cmd_report, cmd_report_options},
@@ -42,6 +43,8 @@ const struct command commands[] = {
          cmd_mark, cmd_mark_options},
 	{"detach", "mtrace detach PID", "stop tracing a running process; what is recorded stays", false, cmd_attach,
 	 cmd_detach_options},
+	{"supp", "mtrace supp gen [options] " TARGET " | lint [options] FILE…",
+	 "write suppressions for a gate, or check files of them", false, cmd_supp, cmd_supp_options},
 	{"top", "mtrace top " TARGET, "a live screen of stacks", false, cmd_absent, NULL},
 	{"watch", "mtrace watch " TARGET " --listen ADDR", "serve metrics", false, cmd_absent, NULL},
 	{"peek", "mtrace peek " TARGET " STACK", "look into the blocks of a stack", false, cmd_absent, NULL},

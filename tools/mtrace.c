@@ -3,6 +3,7 @@
  * only what comes before and after them.
  */
 #include "command.h"
+#include "gate/self.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -72,7 +73,8 @@ int main(int argc, char **argv)
 	else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
 		word = "version";
 	const struct command *command = find(word);
-	if (command && command->run == cmd_run)
+	bool starts_others = command && (command->run == cmd_run || (command->run == cmd_gate && !self_is_victim()));
+	if (starts_others)
 		aside_put(argv);
 	else
 		hold_standard_descriptors();

@@ -69,6 +69,19 @@ seed_redact() {
 	seed redact text 'curl https://joe:secret@example.com/x?token=abc&b=c\0AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEX'
 }
 
+seed_suppressions() {
+	seed suppressions plain 'store::Cache::fill(int*)\n# known\n\nleak:^fill*$\n leak:libz.so\t\r\nleak:a^b$c\n'
+	seed suppressions said 'main\n# mtrace: reason="a pool, bounded" owner=@me until=2027-01-31\n#mtrace: max=64KiB max-blocks=9 at=site caller="^main$"\nleak:^fill$\n'
+	seed suppressions wrong 'f(char (*)(int))\nrace:x\n# mtrace: reson="open\n# mtrace: until=2027-02-30 max=x =\nleak:\n# mtrace: at=x'
+}
+
+seed_gate() {
+	seed gate phase '0work:1000/10'
+	seed gate scale '0N={1,2,4}'
+	seed gate policy '1max stack "a b" growth 1KiB # as it is\nmax total peak 1GiB\nrequire symbols 95%%\nmax baseline 3%%\n'
+	seed gate baseline '2# mtrace gate baseline 1\n160 10 malloc hold@app<main@app\n10 1 malloc ?@app\n'
+}
+
 seed_command() {
 	seed command report '\6--json\0--by=site\0-n\0005\0001234'
 	seed command run '\0-f\0-o\0x.mtr\0--\0ls'
@@ -84,7 +97,7 @@ seed_answer() {
 	seed answer status '\002Name:\tx\nSigCgt:\t0000000181005ccf\n'
 }
 
-for what in ${FUZZ:-segment recording options cfi redact command answer}; do
+for what in ${FUZZ:-segment recording options cfi redact suppressions gate command answer}; do
 	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
 	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
 	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \

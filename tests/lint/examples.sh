@@ -7,7 +7,7 @@
 
 # What may differ between two machines or two runs of the same program.
 fold() {
-	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed)\.cc?:|(Reports|Feed)\.java:/' |
+	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed)\.java:/' |
 		sed -E 's/\<pid +[0-9]+/pid N/g; s/0x[0-9a-f]+/0xN/g; s/\<[0-9a-f]{16}\>/ID/g; s/[0-9.]+ (ns|us|ms|s|min)\>/N \1/g
 			s/tracker +[0-9.]+ [KMG]iB/tracker N/; s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
 }

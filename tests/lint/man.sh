@@ -10,7 +10,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
 man/generate.sh "$fresh" || exit 1
-for page in mtrace.1 mtrace-follow.1 mtrace-leaks.1 libmtrace-options.7; do
+for page in mtrace.1 mtrace-follow.1 mtrace-gate.1 mtrace-leaks.1 mtrace-supp.1 mtrace-policy.5 libmtrace-options.7; do
 	if ! diff -u "man/$page" "$fresh/$page" | head -20 | grep .; then
 		continue
 	fi
@@ -25,7 +25,7 @@ for page in man/*.[1-9]; do
 	done
 done
 for section in EXAMPLES "EXIT STATUS" FILES ENVIRONMENT; do
-	for page in man/mtrace.1 man/mtrace-leaks.1 man/libmtrace-options.7; do
+	for page in man/mtrace.1 man/mtrace-gate.1 man/mtrace-leaks.1 man/libmtrace-options.7; do
 		grep -q "^\.Sh $section" "$page" || { echo "$page: no section $section"; status=1; }
 	done
 done

@@ -190,7 +190,8 @@ static void drops(const struct page *page)
 	for (uint32_t i = 0; i < page->process->counter_count; i++) {
 		const struct profile_counter *c = &page->process->counters[i];
 		bool is_news = strncmp(c->name, "ring_", 5) == 0 || strncmp(c->name, "stream_", 7) == 0; /* no figures */
-		if (c->value == 0 || is_told_above(c->name) || is_news)
+		bool is_asked_for = strcmp(c->name, "marks_between") == 0;
+		if (c->value == 0 || is_told_above(c->name) || is_news || is_asked_for)
 			continue;
 		char n[32];
 		emit_count(n, c->value);

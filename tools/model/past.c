@@ -43,12 +43,11 @@ static uint64_t step_of(const struct profile_process *process, uint32_t boundary
 	return step;
 }
 
-static void put_boundary(const struct profile_process *process, uint32_t boundary, uint32_t first, const char *on_mark,
+static void put_boundary(const struct profile_process *process, uint32_t boundary, uint32_t first, uint64_t step,
                          struct growth *growth)
 {
 	struct profile_counts counts;
-	struct growth_instant instant = {process->boundaries[boundary].time_ns, 0, process->tracker_bytes,
-	                                 step_of(process, boundary, on_mark)};
+	struct growth_instant instant = {process->boundaries[boundary].time_ns, 0, process->tracker_bytes, step};
 	if (!growth_begin(growth, &instant))
 		return;
 	for (uint32_t i = 0; i < process->stack_count; i++)
@@ -97,11 +96,62 @@ bool past_windows(const struct profile_process *process, const char *on_mark, st
 	if (!on_mark && count > 1 && is_just_now(process, boundaries[count - 1]))
 		count--;
 	for (size_t i = 0; i < count; i++)
-		put_boundary(process, boundaries[i], boundaries[0], on_mark, growth);
+		put_boundary(process, boundaries[i], boundaries[0], step_of(process, boundaries[i], on_mark), growth);
 	if (!on_mark && count) {
 		put_now(process, boundaries[0], growth);
 		if (process->has_aged)
 			put_aged(process, boundaries[0], growth);
 	}
 	return growth_windows(growth) >= VERDICT_WINDOWS;
+}
+
+/* ---- cuts ---- */
+
+/* One of the marks that steps are counted by. What asks for a recording is none, whatever its name. */
+static bool is_step(const struct profile_mark *mark, const struct past_cuts *cuts)
+{
+	return !mark->flags && (!cuts->name || strcmp(mark->name, cuts->name) == 0);
+}
+
+/* How many of the marks had come when the n-th that is in the table did; n from 1. */
+static uint64_t marks_by(const struct past_cuts *cuts, uint64_t n)
+{
+	uint64_t i = n - (cuts->first > 0); /* no mark has the number 0 */
+	return mtrace_cut(cuts->first, cuts->last, cuts->windows, i < cuts->windows ? i : cuts->windows);
+}
+
+size_t past_cut_at(const struct profile_process *process, const struct past_cuts *cuts, uint32_t *boundaries, uint64_t *steps)
+{
+	uint32_t mark = 0;
+	uint64_t n = 0;
+	size_t count = 0;
+	for (uint32_t i = 0; i < process->boundary_count && count < GROWTH_INSTANTS; i++) {
+		uint32_t its = process->boundaries[i].mark;
+		if (its >= process->mark_count || its < mark || !is_step(&process->marks[its], cuts))
+			continue;
+		for (; mark <= its; mark++)
+			n += is_step(&process->marks[mark], cuts);
+		boundaries[count] = i;
+		steps[count++] = marks_by(cuts, n);
+	}
+	return count;
+}
+
+uint64_t past_marks(const struct profile_process *process, const struct past_cuts *cuts)
+{
+	uint64_t marks = profile_counter_of(process, "marks_between");
+	for (uint32_t i = 0; i < process->mark_count; i++)
+		marks += is_step(&process->marks[i], cuts);
+	return marks;
+}
+
+bool past_between(const struct profile_process *process, const uint32_t *boundaries, const uint64_t *steps, size_t count,
+                  struct growth *growth)
+{
+	growth_init(growth);
+	growth->has_flow = true;
+	growth->by_steps = true;
+	for (size_t i = 0; i < count; i++)
+		put_boundary(process, boundaries[i], boundaries[0], steps[i], growth);
+	return growth_windows(growth) > 0;
 }

@@ -135,18 +135,27 @@ struct series_trend series_trend(const struct series *s)
 	return trend;
 }
 
+/* How far increments are from their mean, or from the drift's share of the time each took: whichever explains them better.
+   Points of one distance make no difference. */
+static double off_by(const struct series *s, double mean, double rate)
+{
+	double by_count = 0, by_time = 0, count = (double)(s->count - 1);
+	for (size_t i = 1; i < s->count; i++) {
+		double step = s->value[i] - s->value[i - 1], off = step - mean, late = step - rate * (s->time[i] - s->time[i - 1]);
+		by_count += off * off;
+		by_time += late * late;
+	}
+	return series_root((by_count < by_time ? by_count : by_time) / (count - 1));
+}
+
 struct series_drift series_drift(const struct series *s)
 {
 	struct series_drift drift = {0, 0, 0, s->count > 1 ? s->count - 1 : 0};
-	double squares = 0, count = (double)drift.increments;
+	double count = (double)drift.increments;
 	if (drift.increments < 2)
 		return drift;
 	drift.mean = (s->value[s->count - 1] - s->value[0]) / count;
-	for (size_t i = 1; i < s->count; i++) {
-		double off = s->value[i] - s->value[i - 1] - drift.mean;
-		squares += off * off;
-	}
-	drift.deviation = series_root(squares / (count - 1));
+	drift.deviation = off_by(s, drift.mean, drift.mean * count / series_span(s));
 	if (drift.deviation > 0)
 		drift.t = drift.mean / drift.deviation * series_root(count);
 	else if (drift.mean > 0)

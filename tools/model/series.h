@@ -37,7 +37,8 @@ struct series_trend {
 struct series_trend series_trend(const struct series *s);
 
 /* The mean of the increments over their own error: Student's t against a walk that drifts nowhere, which a mere
-   test for trend takes for a trend in half of all cases. `deviation`: of the increments, 0 when all are equal. */
+   test for trend takes for a trend in half of all cases. `deviation`: of the increments from the drift's share of their
+   time, 0 when it is a straight line: points may be as far apart as they like. */
 struct series_drift {
 	double mean, deviation, t; /* t: HUGE when all increments are equal and positive */
 	size_t increments;
