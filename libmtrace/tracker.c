@@ -172,16 +172,11 @@ static __attribute__((noinline)) void insert_block_slowly(struct thread_state *s
 
 /* The rest of an allocation, and of a free, where counts_live_is_due says so: while there is a stream, all of them. What is
    rare in one is left to another function, as a whole: so the common case needs no frame. */
-static __attribute__((noinline)) void finish_otherwise(struct thread_state *self, uint32_t what, const void *p,
-						       const struct live_block *block)
+static __attribute__((noinline)) void put_in_stream(struct thread_state *self, uint32_t what, const void *p, uint32_t row,
+						    size_t size)
 {
 	counts_settle_live(self);
-	stream_put(self, what, (uintptr_t)p, block->row, block->size);
-	if (what == MTRACE_STREAM_ALLOCATED)
-		counts_allocated(&self->work->tallies, block->row, block->size);
-	else
-		counts_freed_of_age(&self->work->tallies, block->row, block->size, block->side, &self->aged_side);
-	event_go_out(self);
+	stream_put(self, what, (uintptr_t)p, row, size);
 }
 
 static bool is_usual(const struct thread_state *self, const struct mtrace_tally *tally, uint32_t row)
@@ -194,7 +189,9 @@ static __attribute__((noinline)) void finish_allocated(struct thread_state *self
 	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
 	self->allocated = p;
 	if (!is_usual(self, tally, row)) {
-		finish_otherwise(self, MTRACE_STREAM_ALLOCATED, p, &(struct live_block){.row = row, .size = size});
+		put_in_stream(self, MTRACE_STREAM_ALLOCATED, p, row, size);
+		counts_allocated(&self->work->tallies, row, size);
+		event_go_out(self);
 		return;
 	}
 	stream_write(self, MTRACE_STREAM_ALLOCATED, stream_number(), (uintptr_t)p, row, size);
@@ -207,7 +204,9 @@ static __attribute__((noinline)) void finish_freeing(struct thread_state *self, 
 {
 	struct mtrace_tally *tally = counts_tally(&self->work->tallies, old.row);
 	if (!is_usual(self, tally, old.row)) {
-		finish_otherwise(self, MTRACE_STREAM_FREED, p, &old);
+		put_in_stream(self, MTRACE_STREAM_FREED, p, old.row, old.size);
+		counts_freed_of_age(&self->work->tallies, old.row, old.size, old.side, &self->aged_side);
+		event_go_out(self);
 		return;
 	}
 	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, old.row, old.size);
