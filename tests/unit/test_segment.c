@@ -316,6 +316,11 @@ static bool hide(const char *path)
 	return system(command) == 0;
 }
 
+static bool dies_with_process(void)
+{
+	return (segment.header->features_optional & MTRACE_FEATURE_DIES_WITH_PROCESS) != 0;
+}
+
 /* 77: this needs the right to mount. */
 static int without_directories(void)
 {
@@ -323,7 +328,7 @@ static int without_directories(void)
 		return 77;
 	if (segment_create(&(struct segment_request){.dir = "", .cap_bytes = 16 << 20}) != SEGMENT_OK)
 		return 1;
-	if (segment.path[0] || segment.header->features_optional != MTRACE_FEATURE_DIES_WITH_PROCESS)
+	if (segment.path[0] || !dies_with_process())
 		return 2;
 	if (system("ls -l /proc/$PPID/fd | grep -q memfd") == 0)
 		return 3; /* its descriptor is the host's to see */
@@ -362,7 +367,7 @@ static enum segment_error create_held(void)
 
 static int make_held_and_be_killed(void)
 {
-	if (create_held() != SEGMENT_OK || segment.header->features_optional)
+	if (create_held() != SEGMENT_OK || dies_with_process())
 		return 1;
 	segment_note_end(MTRACE_END_EXIT, 42);
 	raise(SIGKILL);
@@ -400,12 +405,12 @@ END_TEST
 static int make_forked(void)
 {
 	struct segment_request request = {.dir = held_dir, .cap_bytes = 16 << 20, .forked = true};
-	return segment_create(&request) == SEGMENT_OK ? segment.header->features_optional != 0 : 2;
+	return segment_create(&request) == SEGMENT_OK ? dies_with_process() : 2;
 }
 
 static int make_image(void)
 {
-	return create_held() == SEGMENT_OK ? segment.header->features_optional != 0 : 2;
+	return create_held() == SEGMENT_OK ? dies_with_process() : 2;
 }
 
 START_TEST(forks_leave_some_for_images)

@@ -326,7 +326,7 @@ START_TEST(rows_of_format_1_are_read)
 	fake_header(f)->version = fake_header(f)->min_version = 1;
 	for (int alive = 0; alive < 2; alive++) {
 		struct profile *p = fake_segment_read(f, alive);
-		expect(p, MTRACE_KIND_JNI_GLOBAL, (const uint64_t[]){0, 4 + 3, 6 + 3, 100 + 3 + 2}, "format 1", 0);
+		expect(p, MTRACE_KIND_GOROUTINE, (const uint64_t[]){0, 4 + 3, 6 + 3, 100 + 3 + 2}, "format 1", 0);
 		ck_assert(!p->processes[0].has_aged);
 		ck_assert_uint_eq(p->processes[0].stacks[0].aged_blocks, 0);
 		ck_assert_uint_eq(p->processes[0].skipped, 0);
