@@ -3,7 +3,8 @@
 #          then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
 #          HISTORY_TIMES=20 from history alone; nine for ten minutes with the standard windows (tests/soak/unwatched.sh);
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
-#          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`);
+#          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`), and
+#          what a gate costs around a minute of redis (tests/soak/gate_cost.sh: GATE_COST_PAIRS=3, GATE_COST_SECONDS=60);
 #          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh);
 #          then JVMs under load attached to and detached from ATTACH_TIMES=200 times (ten times in `make check`)
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
@@ -43,6 +44,7 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) tests/soak/unwatched.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/kills.sh | $(sum_up)
 	@BUILD=$(BUILD) GATE_TIMES=$(GATE_TIMES) tests/programs/gate.sh | $(sum_up)
+	@BUILD=$(BUILD) tests/soak/gate_cost.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
 	@BUILD=$(BUILD) ATTACH_TIMES=$(ATTACH_TIMES) tests/programs/attach.sh | $(sum_up)
 
