@@ -384,14 +384,23 @@ __attribute__((noinline)) enum live_result live_insert_another(enum mtrace_famil
 	return LIVE_FULL;
 }
 
+/* L5: a look reads one slot after the other, and may miss a block that stands at each instant somewhere: another thread
+   puts one where was looked, and takes the one where was not. So only many looks in a row that find nothing are believed,
+   each of which would need others to do that again. */
+enum { LOOKS_MOST = 256 };
+
 __attribute__((noinline)) bool live_remove_one(enum mtrace_family family, uintptr_t address, struct live_block *old)
 {
 	atomic_word *page = leaf_of(family, address, false);
 	struct slot found;
-	while (page && find_slot(first_leaf(page), address, &found, NULL)) { /* each failure is another thread's remove */
+	for (int looks = 0; page && looks < LOOKS_MOST;) {
+		if (!find_slot(first_leaf(page), address, &found, NULL)) {
+			looks++;
+			continue;
+		}
 		read_block(huge_key(family, address), found.value,
 			   atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
-		/* L5: acquire and release as in set_slot */
+		/* L5: acquire and release as in set_slot; each failure is another thread's remove */
 		if (atomic_compare_exchange_strong_explicit(found.word, &found.value, 0, memory_order_acq_rel, memory_order_relaxed))
 			return true;
 	}
