@@ -266,6 +266,24 @@ START_TEST(shapes)
 }
 END_TEST
 
+/* A pool whose members are replaced all the time: one window that caught three more on their way makes it no spike. */
+START_TEST(a_pool_that_was_a_little_over_is_a_cache)
+{
+	struct verdict v;
+	for (size_t i = 0; i < 95; i++)
+		windows[i] = (struct verdict_window){.time_ns = NS(i + 1), .live_bytes = (30u + 3 * (i == 70)) << 16,
+		                                     .live_blocks = 30 + 3 * (i == 70), .alloc_blocks = 3, .freed_blocks = 3, .aged_blocks = 3};
+	struct verdict_input input = {.windows = windows, .count = 95, .has_flow = true, .has_aged = true};
+	verdict_of(&input, &v);
+	ck_assert_int_eq(v.kind, VERDICT_CACHE);
+	ck_assert_int_eq(v.why, VERDICT_TURNS_OVER);
+	for (size_t i = 0; i < 95; i++)
+		windows[i].aged_blocks = 0;
+	verdict_of(&input, &v);
+	ck_assert_int_eq(v.kind, VERDICT_SPIKE);
+}
+END_TEST
+
 START_TEST(more_windows_than_there_is_room_for)
 {
 	struct verdict v = of(2000, line);
@@ -384,6 +402,7 @@ int main(void)
 	tcase_add_test(hand, hourly_steps_are_a_leak_from_the_third_on);
 	tcase_add_test(hand, a_plateau_of_three_pauses_outweighs_a_slope);
 	tcase_add_test(hand, shapes);
+	tcase_add_test(hand, a_pool_that_was_a_little_over_is_a_cache);
 	tcase_add_test(hand, more_windows_than_there_is_room_for);
 	tcase_add_test(hand, ages_tell_growth_with_the_load);
 	tcase_add_test(hand, any_numbers_do_no_harm);

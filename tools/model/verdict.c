@@ -448,13 +448,13 @@ static void judge_shape(const struct sight *sight, const struct evidence *e, con
 	} else if (rose && s.flat >= sight->span / 4 && s.flat >= s.rising / 2 &&
 	           s.flat >= CACHE_PAUSES * e->pauses.longest) {
 		judge_plateau(sight, s.rising, s.rises, v);
+	} else if (!rose && turns_over(sight) && s.falls.count < FALLS_FEWEST && range <= s.high / 2) {
+		say(v, VERDICT_CACHE, VERDICT_TURNS_OVER); /* one window that is a little higher does not make it a spike */
 	} else if (s.falls.count > 0 && s.falls.count < FALLS_FEWEST && s.latest <= s.low + range / 4 &&
 	           s.high - s.low >= SPIKE_SPREADS * s.spread) {
 		say(v, VERDICT_SPIKE, VERDICT_CAME_BACK);
 	} else if (rose) {
 		say(v, VERDICT_UNKNOWN, why_no_trend(e, &s, 2 * sight->window));
-	} else if (turns_over(sight) && s.falls.count < FALLS_FEWEST && range <= s.high / 2) {
-		say(v, VERDICT_CACHE, VERDICT_TURNS_OVER);
 	} else {
 		say(v, VERDICT_UNKNOWN, s.falls.count >= FALLS_FEWEST ? VERDICT_NO_GROWTH : VERDICT_IRREGULAR);
 	}
