@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "command.h"
 #include "emit/emit_text.h"
 #include "gate/suppressions.h"
 
@@ -228,4 +229,20 @@ void finding_write_advice(const struct gate_finding *f, FILE *out)
 		      "information, or add --search DIR.\n",
 		      out);
 	}
+}
+
+char *finding_text(const struct gate_result *r, const struct gate_finding *f, const char *after_title, size_t *bytes)
+{
+	char title[1024], *text = NULL;
+	FILE *out = open_memstream(&text, bytes);
+	if (!out)
+		die(2, "out of memory");
+	if (after_title) {
+		finding_title(r, f, title, sizeof title);
+		fprintf(out, "%s%s", title, after_title);
+	}
+	finding_write(r, f, out);
+	finding_write_advice(f, out);
+	fclose(out);
+	return text;
 }

@@ -33,6 +33,9 @@ void finding_write(const struct gate_result *result, const struct gate_finding *
 /* Lines: what to do if it is no leak: a cache's way, and the suppression that would cover it. None when it is about no stack. */
 void finding_write_advice(const struct gate_finding *finding, FILE *out);
 
+/* Both, below the title and `after_title` (NULL: without a title). To be freed. */
+char *finding_text(const struct gate_result *result, const struct gate_finding *finding, const char *after_title, size_t *bytes);
+
 /* Neither fails nor is covered: it lacks the names by which a suppression might cover it. */
 static inline bool finding_is_open(const struct gate_finding *finding)
 {

@@ -52,17 +52,10 @@ static void open_command(const char *level, const char *path, uint32_t line, con
 static void put_finding(const struct gate_result *r, const struct gate_finding *f, const char *root, FILE *out)
 {
 	struct finding_place place = {.path = ""};
-	char subject[256], heading[300], title[1024], *text = NULL;
+	char subject[256], heading[300];
 	size_t bytes;
 	bool placed = finding_place(f, root, &place) && place.is_relative;
-	FILE *body = open_memstream(&text, &bytes);
-	if (!body)
-		die(2, "out of memory");
-	finding_title(r, f, title, sizeof title);
-	fprintf(body, "%s\n", title);
-	finding_write(r, f, body);
-	finding_write_advice(f, body);
-	fclose(body);
+	char *text = finding_text(r, f, "\n", &bytes);
 	if (bytes > TEXT_BYTES)
 		text[TEXT_BYTES] = '\0';
 	else if (bytes > 0)

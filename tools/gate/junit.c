@@ -126,14 +126,8 @@ static void put_skipped(const struct gate_finding *f, FILE *out)
 
 static void put_body(const struct gate_result *r, const struct gate_finding *f, FILE *out)
 {
-	char *text = NULL;
 	size_t bytes;
-	FILE *body = open_memstream(&text, &bytes);
-	if (!body)
-		die(2, "out of memory");
-	finding_write(r, f, body);
-	finding_write_advice(f, body);
-	fclose(body);
+	char *text = finding_text(r, f, NULL, &bytes);
 	put_escaped(text, false, out);
 	free(text);
 }

@@ -165,16 +165,8 @@ static json_t *suppressed(const struct suppression *s)
 
 static json_t *said(const struct gate_result *r, const struct gate_finding *f)
 {
-	char title[1024], *all = NULL;
 	size_t bytes;
-	FILE *out = open_memstream(&all, &bytes);
-	if (!out)
-		die(2, "out of memory");
-	finding_title(r, f, title, sizeof title);
-	fprintf(out, "%s\n\n", title);
-	finding_write(r, f, out);
-	finding_write_advice(f, out);
-	fclose(out);
+	char *all = finding_text(r, f, "\n\n", &bytes);
 	json_t *o = message(all);
 	free(all);
 	return o;
