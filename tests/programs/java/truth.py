@@ -4,7 +4,7 @@ each place whose blocks are not all under its frames and lines, for blocks that 
 lost in Java code. Prints nothing when all is well.
 
 One way is lost by nature: ZGC's barriers call the runtime from the end of a compiled method, with registers pushed that no
-table tells of. Few of these calls allocate: one in a thousand of what is captured here may be lost so, counted."""
+table tells of. Few of these calls allocate: fewer than one in ten thousand of what is captured may be lost so, and is counted."""
 import json
 import re
 import sys
@@ -55,5 +55,5 @@ for chain, (name, count) in wanted.items():
 for chain, (name, count) in strange.items():
     if count:
         print(f"{count} blocks under {chain}")
-if lost_in_barriers * 1000 > captured:
+if lost_in_barriers * 10000 > captured:
     print(f"{lost_in_barriers} blocks of {captured} lost behind ZGC's barriers")
