@@ -1,4 +1,4 @@
-# jvm: the JDKs at hand, and JVMs that are waited for. Sourced after suite.sh.
+# jvm: the JDKs at hand, native halves for their programs, and JVMs that are waited for. Sourced after suite.sh.
 java_home=$(dirname "$(dirname "$(realpath "$(command -v javac)")")")
 
 # "VERSION HOME" a line, one of a version. JDKS="17|25" picks some.
@@ -16,6 +16,11 @@ skip_absent_jdks() {
 	for version in 21 25; do
 		jdks | grep -q "^$version " || skip "JDK $version" "it could not be fetched"
 	done
+}
+
+# jni_library SOURCE LIBRARY: the native half of a program.
+jni_library() {
+	gcc -O2 -g -fomit-frame-pointer -shared -fPIC -I"$java_home/include" -I"$java_home/include/linux" "$1" -o "$2"
 }
 
 # says FILE TEXT: within 60 seconds, and while $pid lives.

@@ -4,7 +4,7 @@
 # and that a JVM with it says and does what it does without.
 . "$(dirname "$0")/../lib/suite.sh"
 calls=${AGENT_CALLS:-3000} threads=${AGENT_THREADS:-300}
-. "$tests/lib/java.sh"
+. "$tests/lib/jvm.sh"
 mkdir "$work/classes"
 javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Refs,Hello}.java >"$work/said" 2>&1 &&
 	jni_library "$tests/programs/java/refs.c" "$work/librefs.so" >>"$work/said" 2>&1

@@ -4,7 +4,7 @@
 # And javac, with nothing lost.
 . "$(dirname "$0")/../lib/suite.sh"
 blocks=${JAVA_BLOCKS:-6000}
-. "$tests/lib/java.sh"
+. "$tests/lib/jvm.sh"
 mkdir "$work/classes"
 javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Virtual}.java >"$work/said" 2>&1 &&
 	jni_library "$tests/programs/java/leaks.c" "$work/libleaks.so" >>"$work/said" 2>&1

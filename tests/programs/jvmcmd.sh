@@ -135,7 +135,8 @@ if unshare --mount --pid --fork true 2>/dev/null; then
 	says "$work/out" "ready 5000$"
 	pid=$(pgrep -P "$outer" | head -1)
 	jvm "$pid" histogram && pass "a JVM of other namespaces" || fail "a JVM of other namespaces" "$(cat "$work/stderr" "$work/out")"
-	jvm "$pid" heapdump /tmp/heap.hprof && [ "$(stat -c %a "/proc/$pid/root/tmp/heap.hprof")" = 600 ] &&
+	root=/proc/$pid/root # what the process has as /
+	jvm "$pid" heapdump /tmp/heap.hprof && [ "$(stat -c %a "$root"/tmp/heap.hprof)" = 600 ] &&
 		pass "its dump is where it says" || fail "its dump is where it says" "$(cat "$work/stderr")"
 	cd "$work" || exit
 	refused "a relative path that it does not see" 2 "does not see" "$pid" heapdump heap.hprof
