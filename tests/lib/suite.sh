@@ -136,7 +136,7 @@ has_segment() {
 }
 
 clear_segments() {
-	find "$segments" -name 'mtrace.*' -delete
+	find "$segments" -maxdepth 1 -name 'mtrace.*' -delete
 }
 
 # trust_of JSON [UNKNOWN]: prints what in the trust box is not as it must be: unknown frees (at most UNKNOWN), implicit

@@ -28,6 +28,60 @@ verdicts_of() {
 		unique | join(" ")' "$work/out"
 }
 
+# ---- nobody looks: from the history alone, running, killed, recorded ----
+# Windows of 100 ms, history of 315 ms, so 95 units: long beside what a busy machine delays. All kinds at once, while the
+# checks below run: they sleep. Judged further down.
+remember() {
+	mkdir -p "$work/$1"
+	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=315" bounded 120 "$tests/programs/leaks.py" --on history --windows 300 \
+		--pause 0.1 --directory "$work/$1" "$mtrace" "$victims/victim_growth" "$1" "$2" -- --json 2>"$work/$1/err"
+	echo $? >"$work/$1/status"
+}
+# remembered KIND: all three say leak of a leak, and never of anything else; a cache at its bound is one when that was there
+# from the beginning: one that filled in the middle of long windows may as well be start-up
+remembered() {
+	local of got
+	[ "$(cat "$work/$1/status")" = 0 ] || tail -1 "$work/$1/err"
+	for of in live:running killed:killed recording:killed; do
+		cp "$work/$1/${of%:*}.json" "$work/out" || continue
+		"$tests/programs/schema.py" --live --processes 1 --end "${of#*:}" "$work/out"
+		[ "$(query "$work/out" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "${of%:*}: no history"
+		got=$(verdicts_of "$1")
+		case $1 in
+		leak | slow | steps | maps | map_steps | threads) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
+		lru | map_lru | workers) [ "$got" = cache ] || echo "${of%:*}: $got" ;;
+		*) [[ ! " $got " =~ " leak " ]] || echo "${of%:*}: a false alarm" ;;
+		esac
+		[[ ! " $(verdicts_of traffic $1) " =~ " leak " ]] || echo "${of%:*}: the traffic is called a leak"
+	done
+}
+# remember_all SEED: the kinds at the same time, with the seed
+remember_all() {
+	local kind looking=()
+	clear_segments
+	for kind in $kinds; do rm -rf "${work:?}/$kind"; done
+	for kind in $kinds; do
+		in_background remember $kind "$1"
+		looking+=($!)
+	done
+	wait "${looking[@]}"
+	for kind in $kinds; do
+		remembered $kind 2>&1 | sed "s/^/seed $1: /" >>"$work/said.$kind"
+	done
+}
+kinds="leak slow steps cache lru pool lazy init spike maps map_steps map_lru threads workers"
+remember_seeds() {
+	local seed kind
+	work=$work/past segments=$segments/past
+	mkdir -p "$work" "$segments"
+	for kind in $kinds; do : >"$work/said.$kind"; done
+	for seed in $(seq 3 $((2 + history_times))); do
+		remember_all "$seed"
+	done
+}
+in_background remember_seeds
+remembering=$!
+
 # ---- fourteen kinds ----
 # right KIND WANTED: among its stacks one has that verdict; none is called a leak that is not one, nor is the traffic
 right() {
@@ -59,60 +113,17 @@ right map_lru cache --pause 0.02
 right threads leak
 right workers 'cache|startup|unknown' --pause 0.02
 
-# ---- nobody looked: from the history alone, running, killed, recorded ----
-# Windows of 20 ms, history of 63 ms, so 95 units. All kinds at once: they sleep.
-remember() {
-	mkdir -p "$work/past.$1"
-	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=63" bounded 120 "$tests/programs/leaks.py" --on history --windows 300 \
-		--pause 0.02 --directory "$work/past.$1" "$mtrace" "$victims/victim_growth" "$1" "$2" -- --json 2>"$work/past.$1/err"
-	echo $? >"$work/past.$1/status"
-}
-# remembered KIND: all three say leak of a leak, and never of anything else; a cache at its bound is one when that was there
-# from the beginning: one that filled in the middle of long windows may as well be start-up
-remembered() {
-	local of got
-	[ "$(cat "$work/past.$1/status")" = 0 ] || tail -1 "$work/past.$1/err"
-	for of in live:running killed:killed recording:killed; do
-		cp "$work/past.$1/${of%:*}.json" "$work/out" || continue
-		"$tests/programs/schema.py" --live --processes 1 --end "${of#*:}" "$work/out"
-		[ "$(query "$work/out" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "${of%:*}: no history"
-		got=$(verdicts_of "$1")
-		case $1 in
-		leak | slow | steps | maps | map_steps | threads) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
-		lru | map_lru | workers) [ "$got" = cache ] || echo "${of%:*}: $got" ;;
-		*) [[ ! " $got " =~ " leak " ]] || echo "${of%:*}: a false alarm" ;;
-		esac
-		[[ ! " $(verdicts_of traffic $1) " =~ " leak " ]] || echo "${of%:*}: the traffic is called a leak"
-	done
-}
-# remember_all SEED: the kinds at the same time, with the seed
-remember_all() {
-	local kind looking=()
-	clear_segments
-	rm -rf "$work"/past.*
-	for kind in $kinds; do
-		in_background remember $kind "$1"
-		looking+=($!)
-	done
-	wait "${looking[@]}"
-	for kind in $kinds; do
-		remembered $kind 2>&1 | sed "s/^/seed $1: /" >>"$work/said.$kind"
-	done
-}
-kinds="leak slow steps cache lru pool lazy init spike maps map_steps map_lru threads workers"
-for kind in $kinds; do : >"$work/said.$kind"; done
-for seed in $(seq 3 $((2 + history_times))); do
-	remember_all "$seed"
-done
+# ---- nobody looked ----
+wait $remembering
 for kind in $kinds; do
-	verdict "$kind, never watched: running, killed, recorded, $history_times of $history_times" "$work/said.$kind"
+	verdict "$kind, never watched: running, killed, recorded, $history_times of $history_times" "$work/past/said.$kind"
 done
-"$mtrace" leaks "$work/past.leak/recording.mtr" >"$work/out" 2>"$work/err"
+"$mtrace" leaks "$work/past/leak/recording.mtr" >"$work/out" 2>"$work/err"
 expect "says of which windows" "0 1 0" \
 	"$? $(grep -c '^  observed .* in [0-9]* windows of its own history, of .* to ' "$work/out") $(wc -l <"$work/err")"
-"$mtrace" leaks --on-mark window --json "$work/past.leak/recording.mtr" >"$work/out" 2>"$work/err"
+"$mtrace" leaks --on-mark window --json "$work/past/leak/recording.mtr" >"$work/out" 2>"$work/err"
 expect "at its marks" "0 leak true" "$? $(verdicts_of leak) $(jq '.processes[0].growth | .by_steps and .from_history' "$work/out")"
-"$mtrace" report --json "$work/past.steps/recording.mtr" >"$work/out" 2>"$work/err"
+"$mtrace" report --json "$work/past/steps/recording.mtr" >"$work/out" 2>"$work/err"
 expect "a report has verdicts, too" "0 leak" "$? $(verdicts_of steps)"
 
 # A young one has no history to speak of: windows are taken, until it ends.
