@@ -222,9 +222,31 @@ static void start(void)
 	say_bad_options();
 	set_counter(MTRACE_COUNTER_bootstrap_blocks, atomic_load_explicit(&arena_blocks, memory_order_relaxed));
 	process.tracked = true;
-	pthread_atfork(NULL, in_forking_parent, in_forked_child);
+	plat_at_fork(in_forking_parent, in_forked_child);
 	boot_mark_descendants();
 	start_recording();
+}
+
+/* Another libc's loader keeps its objects in other ways: the real functions are asked for by name, and that is all.
+   Said once, where a record was wanted: not by every program that a shell there starts. */
+static void stand_aside(void)
+{
+	boot_find_by_name();
+	if (plat_secure_exec())
+		return;
+	options_parse(&options, plat_env("MTRACE_OPTIONS"));
+	if (!boot_is_target())
+		return;
+	boot_mark_descendants();
+	log_trouble("inactive: ", "this program uses musl or another C library, and libmtrace.so is built for glibc",
+		    "use a glibc build of the program");
+}
+
+static void start_on_glibc(void)
+{
+	plat_objects_init();
+	process.late = boot_find_real_functions();
+	start();
 }
 
 /* libc is usable once it has its environment; calls before that come from the loader alone. */
@@ -237,9 +259,10 @@ static bool boot(void)
 						     memory_order_relaxed))
 		return false;
 	int saved = errno;
-	plat_objects_init();
-	process.late = boot_find_real_functions();
-	start();
+	if (plat_is_glibc())
+		start_on_glibc();
+	else
+		stand_aside();
 	errno = saved;
 	atomic_store_explicit(&process.booted, 1, memory_order_release);
 	return guard_tracking();
@@ -334,8 +357,8 @@ static enum mtrace_attach_result begin_late(const char *text)
 	start_segment();
 	control_sleep();
 	process.tracked = true; /* last: what is tracked and undecided is taken for a forked child */
-	pthread_atfork(NULL, in_forking_parent, in_forked_child);
-	on_exit(on_exit_note, NULL);
+	plat_at_fork(in_forking_parent, in_forked_child);
+	plat_at_exit(on_exit_note);
 	return MTRACE_ATTACH_done;
 }
 
@@ -405,5 +428,5 @@ __attribute__((constructor)) static void boot_constructor(void)
 {
 	(void)boot_ready(); /* events of other constructors may have been first */
 	if (process.tracked)
-		on_exit(on_exit_note, NULL);
+		plat_at_exit(on_exit_note);
 }

@@ -101,6 +101,9 @@ bool boot_is_late(void);
    objects is the real function, and it is called with that lock held, by our constructor. */
 bool boot_find_real_functions(void);
 
+/* The same where libc is not glibc: by dlsym alone, all of them at once. */
+void boot_find_by_name(void);
+
 /* An allocator linked into the executable, or preloaded before us: the program's calls do not reach us, but for those
    that it does not define (reallocarray, say), and these must go on to it, never past it. */
 extern bool boot_foreign_in_front SHIM_OWN;

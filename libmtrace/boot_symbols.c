@@ -10,6 +10,7 @@
 struct real_functions real;
 bool boot_foreign_in_front;
 static bool late;
+static bool by_name; /* the objects' tables are not what we know */
 
 static bool is_own(const void *function)
 {
@@ -57,6 +58,17 @@ bool boot_find_real_functions(void)
 	find_eager();
 	find_what_is_there();
 	return late;
+}
+
+void boot_find_by_name(void)
+{
+	by_name = true;
+#define EAGER(ret, name, params) *(void **)&real.name = plat_symbol_next(#name);
+#define LAZY(ret, name, params) *(void **)&real.name = plat_symbol_next(#name);
+#define NEW(name, params, args) *(void **)&real.name = plat_symbol_next(#name);
+#define DELETE(name, params, args) *(void **)&real.name = plat_symbol_next(#name);
+#include "wrapped.def"
+	plat_symbols_forget_failure();
 }
 
 /* ---- functions that came with a library opened later ----
@@ -151,6 +163,8 @@ static _Atomic uintptr_t missed[sizeof real / sizeof(void *)];
 
 __attribute__((cold, noinline)) void *boot_look_up(void **slot, const char *name, uintptr_t caller)
 {
+	if (by_name)
+		return plat_symbol_next(name);
 	_Atomic uintptr_t *miss = &missed[slot - (void **)&real];
 	uintptr_t from = object_start(caller);
 	if (from && atomic_load_explicit(miss, memory_order_relaxed) == from)

@@ -77,6 +77,9 @@ uint64_t plat_mono_coarse_ns(void);                   /* vDSO, a few ns, resolut
 bool plat_secure_exec(void);                          /* AT_SECURE */
 bool plat_libc_ready(void);                            /* libc has its environment: calls before come from ld.so */
 const char *plat_env(const char *name);               /* from environ itself: shells override getenv */
+bool plat_is_glibc(void);                              /* another libc lets us be loaded, and nothing more */
+void plat_at_fork(void (*in_parent)(void), void (*in_child)(void)); /* glibc only; allocates; not async-signal-safe */
+void plat_at_exit(void (*note)(int status, void *unused));          /* as above */
 uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
 uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK when first asked: libc too keeps that one */
 uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
@@ -96,6 +99,7 @@ bool plat_extend_env(const char *name, const char *separator, const char *more);
 /* ---- look-ups by name (plat_symbols.c; not async-signal-safe but for plat_symbol_linked) ---- */
 void plat_symbols_init(uintptr_t own);                   /* `own`: an address of ours. Before threads */
 void *plat_symbol_next(const char *name);                /* behind us in search order; NULL: nowhere */
+void plat_symbols_forget_failure(void);                  /* the program's next dlerror does not tell of our look-ups */
 /* The same by the tables of the objects behind the one that holds `from`, or NULL: never fails, so allocates nothing. */
 void *plat_symbol_next_if_any(const char *name, uintptr_t from); /* before threads only */
 void *plat_symbol_before(const char *name);              /* defined by an object in front of us; before threads only */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
@@ -551,7 +552,30 @@ void plat_thread_name(char name[16])
 	SYS(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
 }
 
+/* What glibc alone has is referred to weakly: the loader of another libc would end the program over a name that it does
+   not find, one line for each, before we could stand aside. */
+#pragma weak __libc_stack_end
+#pragma weak __register_atfork
+#pragma weak on_exit
 extern void *__libc_stack_end;
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+extern void *__dso_handle;
+
+bool plat_is_glibc(void)
+{
+	return &__libc_stack_end && __register_atfork && on_exit;
+}
+
+/* What pthread_atfork does, which stands in libc_nonshared.a and refers to this strongly. */
+void plat_at_fork(void (*in_parent)(void), void (*in_child)(void))
+{
+	__register_atfork(NULL, in_parent, in_child, &__dso_handle);
+}
+
+void plat_at_exit(void (*note)(int status, void *unused))
+{
+	on_exit(note, NULL);
+}
 
 uintptr_t plat_stack_top_main(void)
 {

@@ -18,10 +18,16 @@
 #endif
 __asm__(".symver dlsym, dlsym@" OLDEST);
 __asm__(".symver dlopen, dlopen@" OLDEST);
+__asm__(".symver dlerror, dlerror@" OLDEST);
 
 void *plat_symbol_next(const char *name)
 {
 	return dlsym(RTLD_NEXT, name);
+}
+
+void plat_symbols_forget_failure(void)
+{
+	(void)dlerror();
 }
 
 /* ---- what one object defines, by its own tables --------------------------------------------------------------
