@@ -64,3 +64,4 @@ clean:
 -include tests/lint/lint.mk
 -include examples/examples.mk
 -include tools/install.mk
+-include tools/dist/dist.mk

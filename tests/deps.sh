@@ -1,5 +1,5 @@
 #!/bin/bash
-# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|fuzz|soak|bench`.
+# deps: installs the Debian packages that a set of deps.txt names: `tests/deps.sh quickstart|check|dist|fuzz|soak|bench`.
 #
 # Called by `make deps`, `make check` and `make quickstart`. Quick and silent when all is there (one dpkg-query).
 # Needs root or sudo for anything else. No service is ever started: while packages are installed, policy-rc.d
@@ -15,10 +15,11 @@ wanted() {
 	case $set_name in
 	quickstart) awk '$1 == "quickstart" { print $2 }' "$here/deps.txt" ;;
 	fuzz) awk '$1 == "quickstart" || $1 == "fuzz" { print $2 }' "$here/deps.txt" ;;
-	soak) awk '$1 == "quickstart" || $1 == "check" || $1 == "soak" { print $2 }' "$here/deps.txt" ;;
-	bench) awk '$1 == "quickstart" || $1 == "check" || $1 == "bench" { print $2 }' "$here/deps.txt" ;;
-	check) awk '$1 == "quickstart" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
-	*) echo "deps: no such set: $set_name (quickstart, check, fuzz, soak, bench)" >&2; exit 2 ;;
+	soak) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" || $1 == "soak" { print $2 }' "$here/deps.txt" ;;
+	bench) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" || $1 == "bench" { print $2 }' "$here/deps.txt" ;;
+	dist) awk '$1 == "quickstart" || $1 == "dist" { print $2 }' "$here/deps.txt" ;;
+	check) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
+	*) echo "deps: no such set: $set_name (quickstart, check, dist, fuzz, soak, bench)" >&2; exit 2 ;;
 	esac
 }
 

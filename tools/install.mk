@@ -18,11 +18,16 @@ installed_files = $(PREFIX)/bin/mtrace $(LIBDIR)/libmtrace.so.$(VERSION) $(LIBDI
 	$(LIBDIR)/libmtrace.so $(PREFIX)/include/mtrace.h $(LIBDIR)/pkgconfig/libmtrace.pc \
 	$(foreach page,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
 
+# What is installed, and what the pkg-config file says of it: `make dist` has others.
+INSTALL_SHIM ?= $(BUILD)/libmtrace.so
+PC_PREFIX ?= $(PREFIX)
+PC_LIBDIR ?= $(LIBDIR)
+
 # put MODE SOURCE TARGET: by way of a name beside it
 put = install -D -m $(1) $(2) '$(DESTDIR)$(3).new' && mv -fT '$(DESTDIR)$(3).new' '$(DESTDIR)$(3)'
 put_link = ln -sfn $(1) '$(DESTDIR)$(2).new' && mv -fT '$(DESTDIR)$(2).new' '$(DESTDIR)$(2)'
 
-.PHONY: uninstall refuse-foreign-mtrace
+.PHONY: uninstall refuse-foreign-mtrace install-files
 
 refuse-foreign-mtrace:
 	@f='$(DESTDIR)$(PREFIX)/bin/mtrace'; \
@@ -36,14 +41,18 @@ install: refuse-foreign-mtrace all
 	$(Q)$(CC) $(TOOL_CFLAGS) $(CFLAGS) -DMTRACE_LIBDIR='"$(LIBDIR)"' -c $(LOCATE).c -o $(INSTALLED)/locate.o
 	$(Q)$(CC) $(filter-out %/$(LOCATE).o,$(TOOL_OBJECTS)) $(INSTALLED)/locate.o $(LDFLAGS) $(TOOL_LIBS) -o $(INSTALLED)/mtrace
 	$(Q)$(call put,755,$(INSTALLED)/mtrace,$(PREFIX)/bin/mtrace)
-	$(Q)$(call put,755,$(BUILD)/libmtrace.so,$(LIBDIR)/libmtrace.so.$(VERSION))
+	$(Q)$(MAKE) -s install-files
+	@echo "installed in $(DESTDIR)$(PREFIX); preload $(LIBDIR)/libmtrace.so, or: mtrace run -- PROGRAM"
+
+# All but the program itself.
+install-files:
+	$(Q)$(call put,755,$(INSTALL_SHIM),$(LIBDIR)/libmtrace.so.$(VERSION))
 	$(Q)$(call put_link,libmtrace.so.$(VERSION),$(LIBDIR)/libmtrace.so.$(SOVERSION))
 	$(Q)$(call put_link,libmtrace.so.$(SOVERSION),$(LIBDIR)/libmtrace.so)
 	$(Q)$(call put,644,libmtrace/mtrace.h,$(PREFIX)/include/mtrace.h)
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' tools/libmtrace.pc.in \
+	$(Q)mkdir -p $(BUILD) && sed -e 's|@PREFIX@|$(PC_PREFIX)|; s|@LIBDIR@|$(PC_LIBDIR)|; s|@VERSION@|$(VERSION)|' tools/libmtrace.pc.in \
 		>$(BUILD)/libmtrace.pc && $(call put,644,$(BUILD)/libmtrace.pc,$(LIBDIR)/pkgconfig/libmtrace.pc)
 	$(Q)$(foreach page,$(MAN_PAGES),$(call put,644,$(page),$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) &&) :
-	@echo "installed in $(DESTDIR)$(PREFIX); preload $(LIBDIR)/libmtrace.so, or: mtrace run -- PROGRAM"
 
 uninstall:
 	$(Q)rm -f $(foreach file,$(installed_files),'$(DESTDIR)$(file)')
