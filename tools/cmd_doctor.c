@@ -297,15 +297,14 @@ static void check_secure(struct doctor *d, const char *pid)
 			        "it becomes");
 }
 
+/* Of a pid in any namespace: in a container its segment bears another. */
 static bool has_segment(const char *pid)
 {
-	struct read_found *found = NULL;
-	size_t count = 0;
-	bool has = false;
-	read_list_segments(NULL, &found, &count);
-	for (size_t i = 0; i < count; i++)
-		has |= found[i].alive && found[i].pid == (uint32_t)strtoul(pid, NULL, 10);
-	read_list_free(found, count);
+	struct read_running running;
+	struct read_error ignored;
+	bool has = read_open_running(pid, &running, &ignored) == 0;
+	if (has)
+		close(running.fd);
 	return has;
 }
 

@@ -290,7 +290,7 @@ static void report_if_due(struct follow *f)
 
 static void name_frames(struct profile *p, bool alive)
 {
-	struct symbols_options options = {.pid = alive ? (pid_t)p->processes[0].pid : 0};
+	struct symbols_options options = {.pid = alive ? read_pid_here(p->processes[0].pid, p->processes[0].start_time) : 0};
 	struct symbols_result result = {0};
 	if (p->processes[0].frame_count)
 		symbols_resolve(p, &options, &result);

@@ -76,6 +76,13 @@ static struct glance look_at(const struct read_found *found)
 
 /* ---- showing ---- */
 
+/* What other commands take for it: in a container it has another pid than here. */
+static uint32_t pid_to_say(const struct read_found *found)
+{
+	pid_t here = found->alive ? read_pid_here(found->pid, found->start_time) : 0;
+	return here ? (uint32_t)here : found->pid;
+}
+
 static void print_row(const struct read_found *found)
 {
 	struct glance glance = look_at(found);
@@ -83,7 +90,7 @@ static void print_row(const struct read_found *found)
 	emit_bytes(live, glance.live_bytes);
 	emit_bytes(size, found->committed_bytes);
 	emit_duration(age, glance.age_ns);
-	printf("%7u %5u  %-8s %11s %11s %12s  %s\n", found->pid, found->image, glance.state, live, size, age,
+	printf("%7u %5u  %-8s %11s %11s %12s  %s\n", pid_to_say(found), found->image, glance.state, live, size, age,
 	       found->exe[0] ? found->exe : found->path);
 }
 
@@ -116,7 +123,8 @@ static json_t *json_text(const char *text)
 static json_t *json_row(const struct read_found *found)
 {
 	struct glance glance = look_at(found);
-	return json_pack("{s:I, s:I, s:s, s:o, s:o, s:I, s:I, s:I, s:o}", "pid", (json_int_t)found->pid, "image",
+	return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:I, s:I, s:I, s:o}", "pid", (json_int_t)found->pid, "pid_here",
+	                 (json_int_t)pid_to_say(found), "image",
 	                 (json_int_t)found->image, "state", glance.state, "exe", json_text(found->exe), "run",
 	                 json_text(found->run_id), "live_bytes", (json_int_t)glance.live_bytes, "segment_bytes",
 	                 (json_int_t)found->committed_bytes, "age_ns", (json_int_t)glance.age_ns, "path",

@@ -33,7 +33,7 @@ void show_name(struct profile *p, const char *const *search)
 	const struct profile_process *first = &p->processes[0];
 	struct symbols_options options = {
 		.search = search,
-		.pid = p->process_count == 1 && first->end == PROFILE_RUNNING ? (pid_t)first->pid : 0,
+		.pid = p->process_count == 1 && first->end == PROFILE_RUNNING ? read_pid_here(first->pid, first->start_time) : 0,
 		.again = search != NULL,
 	};
 	struct symbols_result result = {0};

@@ -152,37 +152,51 @@ static int scan_usual(struct list *l, const char *root)
 
 /* ---- other mount namespaces ---- */
 
-static bool namespace_of(const char *pid, char link[64])
+/* What a process sees as /dev/shm: its mount namespace, and its root there (who makes a container is in its namespace before
+   it takes its root, and a chroot has no namespace of its own). */
+struct view {
+	ino_t namespace;
+	dev_t device;
+	ino_t root;
+};
+
+static bool view_of(const char *pid, struct view *view)
 {
 	char path[64];
+	struct stat namespace, root;
 	snprintf(path, sizeof path, "/proc/%.20s/ns/mnt", pid);
-	ssize_t n = readlink(path, link, 63);
-	if (n <= 0)
+	if (stat(path, &namespace) != 0)
 		return false;
-	link[n] = '\0';
+	snprintf(path, sizeof path, "/proc/%.20s/root/.", pid);
+	if (stat(path, &root) != 0)
+		return false;
+	*view = (struct view){namespace.st_ino, root.st_dev, root.st_ino};
 	return true;
 }
 
-enum { MOST_NAMESPACES = 1024 };
+enum { MOST_VIEWS = 1024 };
 
-/* One process of each namespace is enough. */
+static bool is_known(const struct view *known, size_t count, const struct view *view)
+{
+	for (size_t i = 0; i < count; i++)
+		if (known[i].namespace == view->namespace && known[i].device == view->device && known[i].root == view->root)
+			return true;
+	return false;
+}
+
+/* One process of each view is enough. */
 static int scan_containers(struct list *l)
 {
-	char (*known)[64] = calloc(MOST_NAMESPACES, sizeof *known), link[64];
+	struct view *known = calloc(MOST_VIEWS, sizeof *known), view;
 	DIR *d = opendir("/proc");
 	int code = known && d ? 0 : -ENOMEM;
 	size_t count = 0;
-	if (code == 0 && namespace_of("self", known[0]))
+	if (code == 0 && view_of("self", known))
 		count = 1;
-	for (struct dirent *e; code == 0 && count < MOST_NAMESPACES && (e = readdir(d));) {
-		if (!isdigit((unsigned char)e->d_name[0]) || !namespace_of(e->d_name, link))
+	for (struct dirent *e; code == 0 && count < MOST_VIEWS && (e = readdir(d));) {
+		if (!isdigit((unsigned char)e->d_name[0]) || !view_of(e->d_name, &view) || is_known(known, count, &view))
 			continue;
-		size_t i = 0;
-		while (i < count && strcmp(known[i], link) != 0)
-			i++;
-		if (i < count)
-			continue;
-		memcpy(known[count++], link, sizeof link);
+		known[count++] = view;
 		char root[64];
 		snprintf(root, sizeof root, "/proc/%.20s/root", e->d_name);
 		code = scan_usual(l, root);

@@ -101,6 +101,10 @@ int read_instant(int fd, struct read_instant *instant);
 bool read_is_running(int fd); /* does the process of that segment live? */
 void read_instant_free(struct read_instant *instant);
 
+/* read/pids.c: the pid, as we see it, of the process that began then and has this pid in some namespace, say a
+   container's; 0: there is none, or more than one. Only of a process that runs can it be told. */
+pid_t read_pid_here(uint32_t pid, uint64_t start_time);
+
 /* read/find.c: the segments in the directories where shims put them (dir, or NULL for the default ones, also
    through /proc/PID/root). Newest image last. Caller frees with read_list_free. */
 struct read_found {

@@ -16,6 +16,7 @@
 #include "format.h"
 #include "model/profile.h"
 #include "read/find.h"
+#include "read/pids.h"
 #include "read/read.h"
 
 #define MOST_PID (1u << 22) /* PID_MAX_LIMIT */
@@ -104,70 +105,12 @@ static int read_last(struct profile *profile, struct read_error *error)
 
 /* ---- pids ---- */
 
-struct identity {
-	uint32_t pid;          /* as we see it */
-	uint32_t pids[32];     /* in every namespace it is in, ours included */
-	size_t pid_count;
-	uint64_t start_time;
-	uid_t uid;
-};
-
-static ssize_t slurp(const char *path, char *to, size_t size)
+static bool is_of(const struct pids_of *id, const struct read_found *found, uid_t owner)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = read(fd, to, size - 1);
-	close(fd);
-	to[n > 0 ? n : 0] = '\0';
-	return n;
+	return pids_have(id, found->pid) && found->start_time == id->start_time && (owner == 0 || owner == id->uid);
 }
 
-/* Field 22 of /proc/PID/stat; the name before it may hold blanks and brackets. */
-static uint64_t start_time(uint32_t pid)
-{
-	char path[64], stat[1024];
-	snprintf(path, sizeof path, "/proc/%u/stat", pid);
-	if (slurp(path, stat, sizeof stat) <= 0)
-		return 0;
-	char *at = strrchr(stat, ')');
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	return at ? strtoull(at, NULL, 10) : 0;
-}
-
-static bool identify(uint32_t pid, struct identity *id)
-{
-	char path[64], status[8192];
-	struct stat st;
-	*id = (struct identity){.pid = pid, .start_time = start_time(pid)};
-	snprintf(path, sizeof path, "/proc/%u", pid);
-	if (id->start_time == 0 || stat(path, &st) != 0)
-		return false;
-	id->uid = st.st_uid;
-	id->pids[id->pid_count++] = pid;
-	snprintf(path, sizeof path, "/proc/%u/status", pid);
-	char *at = slurp(path, status, sizeof status) > 0 ? strstr(status, "\nNSpid:") : NULL;
-	for (at = at ? at + 7 : NULL; at && id->pid_count < 32; ) {
-		char *end;
-		unsigned long value = strtoul(at, &end, 10);
-		if (end == at || memchr(at, '\n', (size_t)(end - at)))
-			break;
-		id->pids[id->pid_count++] = (uint32_t)value;
-		at = end;
-	}
-	return true;
-}
-
-static bool is_of(const struct identity *id, const struct read_found *found, uid_t owner)
-{
-	bool same_pid = false;
-	for (size_t i = 0; i < id->pid_count; i++)
-		same_pid |= id->pids[i] == found->pid;
-	return same_pid && found->start_time == id->start_time && (owner == 0 || owner == id->uid);
-}
-
-static int open_if_of(const struct identity *id, const char *path, bool only_alive, uint32_t *image)
+static int open_if_of(const struct pids_of *id, const char *path, bool only_alive, uint32_t *image)
 {
 	struct read_found found = {0};
 	struct stat st;
@@ -185,7 +128,7 @@ static int open_if_of(const struct identity *id, const char *path, bool only_ali
 }
 
 /* A line of maps names a mapped segment: opens that very file, by way of map_files where we may, else by its path. */
-static int open_mapping(const struct identity *id, const char *line)
+static int open_mapping(const struct pids_of *id, const char *line)
 {
 	char path[4608], range[64], *name = strchr(line, '/');
 	uint32_t image;
@@ -202,7 +145,7 @@ static int open_mapping(const struct identity *id, const char *line)
 	return open_if_of(id, path, true, &image);
 }
 
-static int open_mapped(const struct identity *id)
+static int open_mapped(const struct pids_of *id)
 {
 	char path[64], *line = NULL;
 	size_t size = 0;
@@ -219,7 +162,7 @@ static int open_mapped(const struct identity *id)
 }
 
 /* The newest image among the segments below `root`. */
-static int open_listed(const struct identity *id, const char *root)
+static int open_listed(const struct pids_of *id, const char *root)
 {
 	struct read_found *found;
 	size_t count;
@@ -242,7 +185,7 @@ static int open_listed(const struct identity *id, const char *root)
 	return best;
 }
 
-static int open_living(const struct identity *id)
+static int open_living(const struct pids_of *id)
 {
 	char root[64];
 	snprintf(root, sizeof root, "/proc/%u/root", id->pid);
@@ -252,7 +195,7 @@ static int open_living(const struct identity *id)
 	return fd < 0 ? open_listed(id, root) : fd;
 }
 
-static int read_living(const struct identity *id, struct profile *profile, struct read_error *error)
+static int read_living(const struct pids_of *id, struct profile *profile, struct read_error *error)
 {
 	int fd = open_living(id);
 	if (fd < 0)
@@ -294,13 +237,13 @@ static int parse_pid(const char *target, uint32_t *pid, struct read_error *error
 
 static int read_pid(const char *target, struct profile *profile, struct read_error *error)
 {
-	struct identity id;
+	struct pids_of id;
 	char path[4096];
 	uint32_t pid;
 	int code = parse_pid(target, &pid, error);
 	if (code != 0)
 		return code;
-	if (identify(pid, &id))
+	if (pids_identify(pid, &id))
 		return read_living(&id, profile, error);
 	code = find_dead(pid, path, sizeof path, error);
 	return code == 0 ? read_segment(path, profile, NULL, error) : code;
@@ -313,7 +256,7 @@ static bool is_number(const char *target)
 
 int read_open_living(const char *target, struct read_error *error)
 {
-	struct identity id;
+	struct pids_of id;
 	char magic[8];
 	ssize_t n = 0;
 	error->text[0] = '\0';
@@ -325,7 +268,7 @@ int read_open_living(const char *target, struct read_error *error)
 		return fd == -1 ? say(error, -errno, target, strerror(errno)) : fd;
 	}
 	unsigned long pid = strlen(target) > 7 ? 0 : strtoul(target, NULL, 10);
-	if (pid == 0 || pid > MOST_PID || !identify((uint32_t)pid, &id))
+	if (pid == 0 || pid > MOST_PID || !pids_identify((uint32_t)pid, &id))
 		return say(error, -ESRCH, target, "no such process; `mtrace ps` lists those that are traced");
 	int fd = open_living(&id);
 	return fd >= 0 ? fd : say(error, -ENOENT, target, "is not traced; `mtrace doctor` says how it can be");
@@ -333,21 +276,15 @@ int read_open_living(const char *target, struct read_error *error)
 
 /* ---- running ones ---- */
 
-/* The pid in the segment is that of the writer's namespace: ours only if the start time agrees. */
-static pid_t pid_here(const struct read_found *found)
-{
-	return found->pid && start_time(found->pid) == found->start_time ? (pid_t)found->pid : 0;
-}
-
 int read_open_running(const char *target, struct read_running *running, struct read_error *error)
 {
-	struct identity id;
+	struct pids_of id;
 	struct read_found found = {0};
 	struct stat st;
 	error->text[0] = '\0';
 	*running = (struct read_running){.fd = -1};
 	if (is_number(target)) {
-		if (strlen(target) > 7 || !identify((uint32_t)strtoul(target, NULL, 10), &id))
+		if (strlen(target) > 7 || !pids_identify((uint32_t)strtoul(target, NULL, 10), &id))
 			return -ESRCH;
 		running->fd = open_living(&id);
 		running->pid = (pid_t)id.pid;
@@ -363,7 +300,7 @@ int read_open_running(const char *target, struct read_running *running, struct r
 		return -ESRCH;
 	}
 	if (!running->pid)
-		running->pid = pid_here(&found);
+		running->pid = read_pid_here(found.pid, found.start_time);
 	snprintf(running->name, sizeof running->name, "segment of process %u", running->pid ? (unsigned)running->pid : found.pid);
 	return 0;
 }
@@ -395,13 +332,13 @@ static int open_segment_file(const char *path, struct read_error *error)
 
 static int open_segment_of_pid(const char *target, struct read_error *error)
 {
-	struct identity id;
+	struct pids_of id;
 	char path[4096];
 	uint32_t pid;
 	int code = parse_pid(target, &pid, error);
 	if (code != 0)
 		return code;
-	if (identify(pid, &id)) {
+	if (pids_identify(pid, &id)) {
 		int fd = open_living(&id);
 		return fd >= 0 ? fd : -EMEDIUMTYPE;
 	}

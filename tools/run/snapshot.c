@@ -101,7 +101,7 @@ static _Noreturn void write_one(const struct snapshots *s, const struct collect_
 		fail(s, &error);
 	if (!alive)
 		_exit(WRITER_LATE);
-	read_outside_ledger((pid_t)segment->pid, profile, &profile->processes[0], &none);
+	read_outside_ledger(read_pid_here(segment->pid, segment->start_time), profile, &profile->processes[0], &none);
 	if (nice(10) < 0)
 		errno = 0; /* names are in no hurry */
 	if (save_profile(profile, &request, path, &unnamed, &error) != 0)

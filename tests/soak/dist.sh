@@ -1,0 +1,56 @@
+#!/bin/bash
+# dist: the tarball of `make dist` in Debian's oldest and newest that the mirror has, each as debootstrap makes it: a
+# program is run there, reported and named, and one built by that release's own compiler leaks; and a whole build at
+# another place, under another umask, has the same bytes. `make soak`; ten minutes the first time.
+#
+# DIST_ROOTS="bullseye forky": which; they are kept in $BUILD/roots. MIRROR: from where; the default is what apt uses here.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/suite.sh"
+. "$tests/lib/root.sh"
+roots=${DIST_ROOTS:-bullseye forky}
+mirror=${MIRROR:-$(grep -rhoE '^(URIs:|deb)( \[[^]]*\])? +https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
+	grep -oE 'https?://[^ ]+' | head -1)}
+can_have_roots || { skip "roots" "needs root and namespaces"; suite_end; }
+
+# debian RELEASE: its root's path, with its compiler. A release newer than debootstrap is made by the script for sid; a
+# clock that runs ahead of a snapshot of the mirror is no reason to refuse it.
+debian() {
+	local at=$BUILD/roots/$1 script=/usr/share/debootstrap/scripts
+	[ -e "$at/.is-whole" ] && return
+	mkdir -p "$BUILD/roots" && rm -rf "$at"
+	[ -e "$script/$1" ] && script=$script/$1 || script=$script/sid
+	bounded 1200 debootstrap --variant=minbase "$1" "$at" "${mirror:-http://deb.debian.org/debian}" "$script" >"$at.log" 2>&1 || return 1
+	cp /etc/resolv.conf "$at/etc/"
+	DEBIAN_FRONTEND=noninteractive bounded 900 chroot "$at" sh -c 'apt-get -o Acquire::Check-Valid-Until=false update &&
+		apt-get install -y --no-install-recommends gcc libc6-dev' >>"$at.log" 2>&1 || return 1
+	touch "$at/.is-whole"
+}
+
+tarball() { find "$1" -maxdepth 1 -name 'libmtrace-*-linux-x86_64.tar.gz'; }
+
+unpack_dist "$work/dist" || { fail "make dist" "$(tail -c 500 "$work/make.log")"; suite_end; }
+
+# What is committed, elsewhere; what is not committed yet is taken along.
+mkdir "$work/elsewhere" && (cd "$root" && git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$work/elsewhere")
+(umask 077 && cd "$work/elsewhere" && SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct) make -s -j2 BUILD=other dist) >"$work/make.log" 2>&1
+cmp "$(tarball "$BUILD")" "$(tarball "$work/elsewhere/other")" >"$work/said" 2>&1
+verdict "a build at another place has the same bytes" "$work/said"
+
+for release in $roots; do
+	debian "$release" || { fail "$release" "no root: $(tail -n 3 "$BUILD/roots/$release.log" | tr '\n' ';')"; continue; }
+	there=$BUILD/roots/$release
+	rm -rf "$there/opt" "$there/srv" && mkdir "$there/srv" && cp -a "$work/dist" "$there/opt"
+	cp "$root/examples/c-leak/leak.c" "$there/srv/" && printf 'a line\nand one more\n' >"$there/srv/text"
+	libc=$(chroot "$there" ldd --version | sed -n '1s/.* //p')
+	expect "$release (glibc $libc): mtrace run -- ls" "leak.c text 0" \
+		"$(in_root "$there" /opt/bin/mtrace run -f -o /srv/.ls.mtr -- ls /srv 2>"$work/err" | tr '\n' ' '; echo "${PIPESTATUS[0]}")"
+	in_root "$there" /opt/bin/mtrace report --json /srv/.ls.mtr >"$work/report.json" 2>"$work/err"
+	trust_of "$work/report.json" >"$work/said"
+	[ "$(query "$work/report.json" '[.processes[0].stacks[].frames[] | select(.function == "opendir" or .function == "setlocale")] | length')" -gt 0 ] ||
+		echo "no name of libc: $(tail -c 300 "$work/err")" >>"$work/said"
+	verdict "$release: its report, whole and named" "$work/said"
+	in_root "$there" sh -c 'cd /srv && cc -O2 -g leak.c -o leak -ldl && LD_PRELOAD=/opt/lib/libmtrace.so MTRACE_OPTIONS=dir=/dev/shm \
+		./leak text >/dev/null && /opt/bin/mtrace leaks /dev/shm/mtrace.* && /opt/bin/mtrace report -n 1 /dev/shm/mtrace.*' >"$work/out" 2>"$work/err"
+	grep -qE 'leak\.c:[0-9]+' "$work/out" && grep -q 'stacks    all whole' "$work/out" && pass "$release: a leak of its own compiler's, with file and line" ||
+		fail "$release: a leak of its own compiler's" "$(tail -c 400 "$work/err" "$work/out")"
+done
+suite_end
