@@ -99,3 +99,4 @@ fuzz-built: all $(VICTIMS) $(FUZZ_TARGETS)
 
 -include tests/oracle/oracle.mk
 -include tests/tsan/tsan.mk
+-include tests/fault/fault.mk
