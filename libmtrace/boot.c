@@ -159,6 +159,29 @@ static void print_help_and_exit(void)
 	real._exit(0);
 }
 
+/* What was not recorded, as far as the program did not ask for it, and nobody was told at the start. */
+static const char *first_loss(void)
+{
+	static const char *const losses[MTRACE_COUNTER_COUNT] = {
+#define X(name, help) [MTRACE_COUNTER_##name] = !__builtin_strncmp(#name, "drop_", 5) ? (help) : NULL,
+#include "counters.def"
+#undef X
+	};
+	for (uint32_t i = 0; i < MTRACE_COUNTER_COUNT; i++)
+		if (losses[i] && i != MTRACE_COUNTER_drop_bad_options && i != MTRACE_COUNTER_drop_pause &&
+		    atomic_load_explicit(&segment.header->counters[i], memory_order_relaxed))
+			return losses[i];
+	return NULL;
+}
+
+/* A server's children may be many, and their reports say it. */
+static void say_losses(void)
+{
+	const char *loss = segment.header->forked ? NULL : first_loss();
+	if (loss)
+		log_trouble("not all of this process is recorded: ", loss, "mtrace report has the figures");
+}
+
 static void on_exit_note(int status, void *unused)
 {
 	(void)unused;
@@ -190,6 +213,7 @@ static void start(void)
 {
 	if (plat_secure_exec())
 		return;
+	log_begin();
 	if (process.late) {
 		(void)plat_find_object((uintptr_t)real.malloc, &boot_allocator);
 		return;
@@ -422,6 +446,7 @@ void boot_note_end(uint32_t end, int status)
 	if (atomic_load_explicit(&segment.header->end, memory_order_relaxed) == MTRACE_END_NONE)
 		tracker_ending(end, status);
 	segment_note_end((enum mtrace_end)end, status);
+	say_losses();
 }
 
 __attribute__((constructor)) static void boot_constructor(void)

@@ -104,7 +104,7 @@ static bool is_child_image(void)
 bool boot_is_target(void)
 {
 	char exe[512];
-	plat_readlink("/proc/self/exe", exe, sizeof exe);
+	plat_executable(exe, sizeof exe);
 	const char *name = base_name(exe);
 	if (options.exe[0] && !options_match(options.exe, name))
 		return false;

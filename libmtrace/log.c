@@ -17,10 +17,27 @@ static void add(struct line *line, const char *text)
 		line->text[line->length++] = *text;
 }
 
+/* The file that descriptor 2 was when the library came. A program that closed it (a daemon) may have a file of its own
+   there by now, and no line of ours belongs into that. Both 0: it was closed. */
+static uint64_t stderr_device, stderr_inode;
+
+void log_begin(void)
+{
+	plat_file_identity(2, &stderr_device, &stderr_inode);
+}
+
+static bool is_still_stderr(void)
+{
+	uint64_t device = 0, inode = 0;
+	plat_file_identity(2, &device, &inode);
+	return inode && device == stderr_device && inode == stderr_inode;
+}
+
 static void put(struct line *line)
 {
 	line->text[line->length++] = '\n';
-	(void)plat_write(2, line->text, line->length);
+	if (is_still_stderr())
+		(void)plat_write(2, line->text, line->length);
 }
 
 void log_trouble(const char *what, const char *detail, const char *cure)

@@ -76,6 +76,7 @@ uint64_t plat_mono_ns(void);                          /* vDSO */
 uint64_t plat_mono_coarse_ns(void);                   /* vDSO, a few ns, resolution of a few ms */
 bool plat_secure_exec(void);                          /* AT_SECURE */
 bool plat_libc_ready(void);                            /* libc has its environment: calls before come from ld.so */
+void plat_executable(char *path, size_t bytes);        /* of this process; as it was called where there is no /proc */
 const char *plat_env(const char *name);               /* from environ itself: shells override getenv */
 bool plat_is_glibc(void);                              /* another libc lets us be loaded, and nothing more */
 void plat_at_fork(void (*in_parent)(void), void (*in_child)(void)); /* glibc only; allocates; not async-signal-safe */

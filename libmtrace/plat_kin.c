@@ -1,9 +1,10 @@
 /*
- * plat_kin: whose child this process is, and what it hands on to its own: the environment.
+ * plat_kin: what this process is called, whose child it is, and what it hands on to its own: the environment.
  */
 #include "plat.h"
 
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 const char *plat_digits(uint64_t value, char room[24])
@@ -33,6 +34,15 @@ uint32_t plat_parent_of(uint32_t pid)
 	for (at = at ? at + sizeof field - 1 : ""; *at >= '0' && *at <= '9'; at++)
 		parent = parent * 10 + (uint32_t)(*at - '0');
 	return parent;
+}
+
+void plat_executable(char *path, size_t bytes)
+{
+	const char *called = (const char *)getauxval(AT_EXECFN);
+	if (plat_readlink("/proc/self/exe", path, bytes) > 0 || !called)
+		return;
+	strncpy(path, called, bytes - 1);
+	path[bytes - 1] = '\0';
 }
 
 /* ---- the environment ----

@@ -208,6 +208,7 @@ bool segment_damaged(void)
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_POISONED, memory_order_relaxed);
 	atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
 	atomic_store_explicit(&owner_page->active, 0, memory_order_relaxed);
+	log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
 	return false;
 }
 
@@ -215,7 +216,7 @@ bool segment_damaged(void)
 
 static void describe_process(struct mtrace_info *info)
 {
-	plat_readlink("/proc/self/exe", info->exe, sizeof info->exe);
+	plat_executable(info->exe, sizeof info->exe);
 	plat_readlink("/proc/self/cwd", info->cwd, sizeof info->cwd);
 	long n = plat_read_file("/proc/self/cmdline", info->args, sizeof info->args);
 	info->args_bytes = n > 0 ? (uint32_t)n : 0;

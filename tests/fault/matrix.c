@@ -41,7 +41,7 @@ static const struct setting {
 	const char *only;    /* functions whose calls differ from the first setting's; NULL: all */
 } settings[] = {
 	{"", "", "", NULL},
-	{"on a kernel before 5.14, ", "plat_commit:1+:22,", "", " plat_commit_by_file plat_open plat_close plat_file_identity "},
+	{"on a kernel before 5.14, ", "plat_commit:1+:22,", "", " plat_commit_by_file plat_open plat_close "},
 	{"with no directory in memory, ", "plat_is_memory_dir:1+,", "none",
 	 " plat_memfd plat_truncate_fd plat_map_segment plat_lock_exclusive plat_commit plat_maps_file plat_wipe_on_fork "},
 };
@@ -144,6 +144,7 @@ struct role {
 	struct profile_counts malloc_, mmap_;
 	uint32_t stacks, threads, modules, marks, frames;
 	uint32_t end;
+	int end_status;
 	uint64_t counters[COUNTERS_MOST];
 	const char *error;
 };
@@ -158,16 +159,18 @@ static void take_process(struct role *r, const struct profile_process *p)
 	r->threads = p->thread_count;
 	r->marks = p->mark_count;
 	r->end = p->end;
+	r->end_status = p->end_status;
 	r->frames = p->frame_count;
 	for (uint32_t i = 0; i < p->counter_count && i < COUNTERS_MOST; i++)
 		r->counters[i] = p->counters[i].value;
 	for (uint32_t i = 0; i < p->module_count; i++)
-		r->modules += p->modules[i].path[0] == '/';
+		r->modules += p->modules[i].path[0] != '\0';
 }
 
 static struct role *role_of(struct role roles[ROLES], const struct profile_process *p)
 {
-	return &roles[p->forked ? 1 : p->image ? 2 : 0];
+	bool is_again = p->arg_count > 1 && !strcmp(p->args[1], "again");
+	return &roles[p->forked ? 1 : is_again || p->image ? 2 : 0];
 }
 
 static void read_segments(struct role roles[ROLES])
@@ -235,7 +238,8 @@ static const char *lost_of(const struct role *r, const struct role *whole)
 		return "stacks";
 	if (r->modules < whole->modules)
 		return "modules";
-	return r->end != whole->end ? "the end" : NULL;
+	bool is_open = r->end == PROFILE_KILLED && r->end_status == 0; /* "or no word of its end" */
+	return r->end != whole->end && !is_open ? "the end" : NULL;
 }
 
 static void fail(const char *what, const char *format, ...)
