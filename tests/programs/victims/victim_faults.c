@@ -20,7 +20,7 @@
 #define APART __attribute__((noipa))
 #define stay() __asm__ volatile("" ::: "memory")
 
-enum { KEPT = 1500, DEPTHS = 60, MAPPED = 1 << 20 };
+enum { KEPT = 1500, MAPPED = 1 << 20 };
 static void *kept[KEPT];
 
 static void say(const char *what)
@@ -36,7 +36,6 @@ APART static void *allocate(size_t bytes)
 	return p;
 }
 
-/* Another stack for each depth. */
 APART static void *allocate_below(int depth, size_t bytes)
 {
 	void *p = depth ? allocate_below(depth - 1, bytes) : allocate(bytes);
@@ -44,10 +43,34 @@ APART static void *allocate_below(int depth, size_t bytes)
 	return p;
 }
 
+/* Another stack for each number: a way left or right for each of its bits. */
+static void *allocate_by(uint32_t ways, int left, size_t bytes);
+
+APART static void *go_left(uint32_t ways, int left, size_t bytes)
+{
+	void *p = allocate_by(ways, left, bytes);
+	stay();
+	return p;
+}
+
+APART static void *go_right(uint32_t ways, int left, size_t bytes)
+{
+	void *p = allocate_by(ways, left, bytes);
+	stay();
+	return p;
+}
+
+APART static void *allocate_by(uint32_t ways, int left, size_t bytes)
+{
+	void *p = left == 0 ? allocate(bytes) : ways & 1 ? go_left(ways >> 1, left - 1, bytes) : go_right(ways >> 1, left - 1, bytes);
+	stay();
+	return p;
+}
+
 APART static int work_on_heap(void)
 {
 	for (int i = 0; i < KEPT; i++) {
-		kept[i] = allocate_below(i % DEPTHS, 24 + (size_t)i % 400);
+		kept[i] = allocate_by((uint32_t)i, 11, 24 + (size_t)i % 400);
 		if (!kept[i])
 			return 0;
 		memset(kept[i], 1, 24);
