@@ -436,6 +436,18 @@ void boot_note_limit(int resource, const struct rlimit *limit)
 		segment_release_reserve();
 }
 
+/* Of a process that forwards as well: its children may record. A vfork child's filter is its own, and so is its end: it may
+   not write into our memory. */
+void boot_note_filter(bool strict, const void *program)
+{
+	if (guard_tracking() && plat_pid() != segment.header->pid)
+		return;
+	if (strict)
+		plat_note_strict();
+	else
+		plat_note_filter(program);
+}
+
 /* A vfork child shares our memory and ends without us. */
 void boot_note_end(uint32_t end, int status)
 {

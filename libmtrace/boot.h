@@ -83,6 +83,9 @@ size_t boot_size(const void *p);
 /* The process is about to set this limit on itself. */
 void boot_note_limit(int resource, const struct rlimit *limit);
 
+/* The process is about to restrict its own system calls: to read, write and exit, or by a filter. */
+void boot_note_filter(bool strict, const void *program);
+
 /* The process ends here and now (_exit, quick_exit). */
 void boot_note_end(uint32_t end, int status);
 

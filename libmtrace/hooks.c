@@ -10,11 +10,14 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "births.h"
@@ -477,6 +480,28 @@ EXPORT int brk(void *address)
 RESOURCE(setrlimit, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit), true)
 RESOURCE(prlimit, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old),
 	 (pid, resource, limit, old), pid == 0 || (uint32_t)pid == plat_pid())
+
+/* Both pass on what registers hold, given or not. */
+EXPORT int hook_prctl(int option, long a, long b, long c, long d) __asm__("prctl");
+EXPORT int hook_prctl(int option, long a, long b, long c, long d)
+{
+	int (*function)(int, long, long, long, long) = boot_find((void **)&real.prctl, "prctl", CALLER);
+	if (unlikely(option == PR_SET_SECCOMP))
+		boot_note_filter(a == SECCOMP_MODE_STRICT, (const void *)b);
+	return function(option, a, b, c, d);
+}
+
+/* The seventh argument is on the stack, where one was given; else a word of the caller's that is not ours to touch. So the
+   real function is jumped to, which leaves it where it is; and our frame is gone when a raw clone or vfork comes back twice.
+   That it is a jump is -O2's doing, whatever the rest is built with: tests/programs/faults.sh sees when it is not. */
+EXPORT long hook_syscall(long number, long a, long b, long c, long d, long e) __asm__("syscall");
+EXPORT __attribute__((optimize("O2"))) long hook_syscall(long number, long a, long b, long c, long d, long e)
+{
+	long (*function)(long, long, long, long, long, long) = boot_find((void **)&real.syscall, "syscall", CALLER);
+	if (unlikely(number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)))
+		boot_note_filter(a == SECCOMP_SET_MODE_STRICT, (const void *)c);
+	return function(number, a, b, c, d, e);
+}
 
 /* ---- threads, ends, unloading ----------------------------------------------------------------------------- */
 

@@ -3,8 +3,9 @@
  *
  * Conventions: raw system calls, so that errno is never touched; results are 0 or a count when done,
  * -errno when not. Nothing here allocates. All functions are async-signal-safe unless they say otherwise.
+ * A call that the program forbade itself on pain of death is not made, and fails with -EPERM (plat_filter.c).
  * Implemented by plat_linux.c (memory, files, identity), plat_objects.c (loaded objects), plat_symbols.c,
- * plat_slots.c, plat_kin.c.
+ * plat_slots.c, plat_kin.c, plat_filter.c.
  */
 #ifndef MTRACE_PLAT_H
 #define MTRACE_PLAT_H
@@ -96,6 +97,12 @@ const char *plat_digits(uint64_t value, char room[24]); /* somewhere in room, NU
 uint32_t plat_parent_of(uint32_t pid);                 /* 0: none that we can see */
 /* What programs executed from now on see: NAME=more, or behind what NAME has, with the separator. Before threads. */
 bool plat_extend_env(const char *name, const char *separator, const char *more);
+
+/* ---- system calls that the program forbids itself (plat_filter.c) ---- */
+extern _Atomic uint32_t plat_filters SHIM_OWN;          /* 0: none, as far as we saw */
+void plat_note_filter(const void *program);             /* struct sock_fprog *, about to be installed */
+void plat_note_strict(void);                            /* SECCOMP_MODE_STRICT */
+bool plat_may_call(long number, const uint64_t arguments[6]); /* and live, that is */
 
 /* ---- look-ups by name (plat_symbols.c; not async-signal-safe but for plat_symbol_linked) ---- */
 void plat_symbols_init(uintptr_t own);                   /* `own`: an address of ours. Before threads */

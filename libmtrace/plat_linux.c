@@ -2,7 +2,7 @@
  * plat_linux: memory, files, identity, time and limits of the host, by raw system calls.
  *
  * Raw because a hook must leave errno alone, must not meet a cancellation point, and must not call back into an
- * interposed name. arm64 needs only another body of `sys6`.
+ * interposed name. arm64 needs only another body of `sys6_any`.
  */
 #include "plat.h"
 
@@ -32,7 +32,7 @@
 #endif
 
 #if defined(__x86_64__)
-static long sys6(long number, long a, long b, long c, long d, long e, long f)
+static long sys6_any(long number, long a, long b, long c, long d, long e, long f)
 {
 	long result;
 	register long r10 __asm__("r10") = d;
@@ -45,8 +45,16 @@ static long sys6(long number, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 #else
-#error "plat_linux.c: sys6 is missing for this processor"
+#error "plat_linux.c: sys6_any is missing for this processor"
 #endif
+
+static __attribute__((noinline)) long sys6(long number, long a, long b, long c, long d, long e, long f)
+{
+	uint64_t arguments[6] = {a, b, c, d, e, f};
+	if (unlikely(atomic_load_explicit(&plat_filters, memory_order_relaxed)) && !plat_may_call(number, arguments))
+		return -EPERM;
+	return sys6_any(number, a, b, c, d, e, f);
+}
 
 #define SYS(number, ...) SYS_PICK(__VA_ARGS__, 6, 5, 4, 3, 2, 1)(number, __VA_ARGS__)
 #define SYS_PICK(a, b, c, d, e, f, n, ...) SYS_##n
@@ -93,11 +101,11 @@ int plat_wipe_on_fork(void *p, size_t bytes)
 	return (int)SYS(SYS_madvise, p, bytes, MADV_WIPEONFORK);
 }
 
-/* The kernel reads 8 bytes from `set` before it looks at `how`: EFAULT when it cannot, EINVAL when it could. Allowed
-   by every seccomp profile that lets libc block signals. */
+/* The kernel reads 8 bytes from `set` before it looks at `how`: EFAULT when it cannot, EINVAL when it could. Where the
+   call is forbidden, nothing is readable. */
 bool plat_readable(uintptr_t address)
 {
-	return address >= 4096 && SYS(SYS_rt_sigprocmask, ~0, address & ~7UL, 0, 8) != -EFAULT; /* a NULL set is not read */
+	return address >= 4096 && SYS(SYS_rt_sigprocmask, ~0, address & ~7UL, 0, 8) == -EINVAL; /* a NULL set is not read */
 }
 
 int plat_map_segment(int fd, size_t bytes, void **base)
@@ -153,19 +161,19 @@ void plat_give_back(void *p, size_t bytes)
 
 void *plat_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset)
 {
-	long p = SYS(SYS_mmap, address, bytes, protection, flags, fd, offset);
+	long p = sys6_any(SYS_mmap, (long)address, (long)bytes, protection, flags, fd, offset);
 	return is_error(p) ? MAP_FAILED : (void *)p;
 }
 
 int plat_munmap(void *address, size_t bytes)
 {
-	return is_error(SYS(SYS_munmap, address, bytes)) ? -1 : 0;
+	return is_error(sys6_any(SYS_munmap, (long)address, (long)bytes, 0, 0, 0, 0)) ? -1 : 0;
 }
 
 void plat_exit(int status)
 {
 	for (;;)
-		SYS(SYS_exit_group, status);
+		sys6_any(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------- */
@@ -333,9 +341,15 @@ int plat_list_dir(const char *path, bool (*visit)(const char *name, void *contex
 
 /* ---- identity, time, limits ---------------------------------------------------------------------------- */
 
+/* Who may not ask is who it was when it last could: forked children know by other means that they are. */
 uint32_t plat_pid(void)
 {
-	return (uint32_t)SYS(SYS_getpid, 0);
+	static _Atomic uint32_t known;
+	long pid = SYS(SYS_getpid, 0);
+	if (is_error(pid))
+		return atomic_load_explicit(&known, memory_order_relaxed);
+	atomic_store_explicit(&known, (uint32_t)pid, memory_order_relaxed);
+	return (uint32_t)pid;
 }
 
 uint32_t plat_parent_pid(void)
@@ -343,9 +357,13 @@ uint32_t plat_parent_pid(void)
 	return (uint32_t)SYS(SYS_getppid, 0);
 }
 
+/* Above all that the kernel gives out: of a thread that may not ask. */
+enum { TID_UNKNOWN = 1 << 30 };
+
 uint32_t plat_tid(void)
 {
-	return (uint32_t)SYS(SYS_gettid, 0);
+	long tid = SYS(SYS_gettid, 0);
+	return is_error(tid) ? TID_UNKNOWN | (uint32_t)(plat_thread_pointer() >> 6 & (TID_UNKNOWN - 1)) : (uint32_t)tid;
 }
 
 void plat_yield(void)
@@ -355,7 +373,7 @@ void plat_yield(void)
 
 bool plat_thread_alive(uint32_t pid, uint32_t tid)
 {
-	return SYS(SYS_tgkill, pid, tid, 0) != -ESRCH;
+	return tid & TID_UNKNOWN || SYS(SYS_tgkill, pid, tid, 0) != -ESRCH;
 }
 
 static char *append_text(char *at, const char *end, const char *text)

@@ -58,7 +58,7 @@ $(UNIT)/test_%: $(UNIT)/test_%.o $(UNIT)/libmtrace-unit.a
 
 # ---- victims and benchmark programs ------------------------------------------------------------------------
 VICTIMS := $(patsubst $(VICTIMS_DIR)/%.c,$(BUILD)/tests/victims/%,$(wildcard $(VICTIMS_DIR)/victim_*.c)) \
-	$(BUILD)/tests/victims/victim_truth_cxx $(BUILD)/tests/victims/plugin_a.so $(BUILD)/tests/victims/plugin_b.so
+	$(BUILD)/tests/victims/victim_truth_cxx $(BUILD)/tests/victims/scribbler $(BUILD)/tests/victims/plugin_a.so $(BUILD)/tests/victims/plugin_b.so
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
 
 $(BUILD)/tests/victims/%_cxx: $(VICTIMS_DIR)/%_cxx.cc
