@@ -73,7 +73,9 @@ EVENT = {"sequence": is_count, "time_ns": is_count, "kind": matches("[a-z][a-z0-
 # With verdicts (mtrace leaks PID): of the process, and of each stack.
 GROWTH = {"windows": is_count, "observed_ns": is_count, "by_steps": FLAG, "from_history": FLAG, "rss_bytes_begin": is_count,
           "rss_bytes_end": is_count, "live_bytes_change": whole, "tracker_bytes_change": whole,
-          "leak_bytes_per_hour": is_count, "limit_bytes": is_count}
+          "leak_bytes_per_hour": is_count, "limit_bytes": is_count, "native_bytes_change": whole}
+AREAS = ("java-heap", "metaspace", "code-cache")
+AREA = {"committed_bytes_change": whole, "records_bytes_change": whole}
 JUDGED = {"verdict": one_of(VERDICTS), "why": matches("[a-z][a-z-]*"), "windows": is_count, "observed_ns": is_count,
           "growth_bytes": whole, "growth_blocks": whole, "flat_ns": is_count, "longest_pause_ns": is_count,
           "wait_ns": is_count, "period_ns": is_count, "never_freed_blocks": is_count,
@@ -196,6 +198,17 @@ def check_ring(where, process, has_all_stacks):
                 breach(where, f"an event of stack {event['stack']}, which is not there")
 
 
+def check_areas(where, growth):
+    """A JVM's own: all of them or none; what grew most can only be one of them."""
+    areas = growth.get("areas", {})
+    if areas and set(areas) != set(AREAS):
+        breach(where, f"areas are {sorted(areas)}")
+    for name, area in areas.items():
+        has(f"{where}.areas.{name}", area, AREA)
+    if "not_native" in growth and growth["not_native"] not in areas:
+        breach(where, f"not native: {growth['not_native']}, which is no area")
+
+
 def check_process(where, process, keys):
     if not has(where, process, PROCESS):
         return
@@ -224,6 +237,7 @@ def check_process(where, process, keys):
     check_ring(where, process, keys == COUNTS)
     if "growth" in process:
         has(f"{where}.growth", process["growth"], GROWTH)
+        check_areas(f"{where}.growth", process["growth"])
     times = [mark["time_ns"] for i, mark in enumerate(process["marks"]) if has(f"{where}.marks[{i}]", mark, MARK)]
     if times != sorted(times):
         breach(where, "marks are not in the order of time")

@@ -341,8 +341,9 @@ static void stack(const struct profile_process *p, const struct profile_stack *s
 	if (row)
 		judgement(row, out);
 	const struct direct_owner *owner = direct_owner_of(p, s);
-	if (owner)
-		fprintf(out, ",\"owner\":\"%s\"", owner->id);
+	const char *area = managed_id(managed_of(p, s).area);
+	if (owner || area)
+		fprintf(out, ",\"owner\":\"%s\"", owner ? owner->id : area);
 	fprintf(out, ",\"whole\":%s,\"frames\":[", s->marker ? "false" : "true");
 	for (uint32_t i = 0; i < s->frame_count; i++)
 		fprintf(out, "%s%s", i ? "," : "", frame_text(p, s->frames[i], texts));
@@ -395,6 +396,23 @@ static void stacks(const struct profile_process *p, const struct emit_options *o
 	free(chosen);
 }
 
+/* Of a JVM's own areas. */
+static json_t *areas(const struct leaks *l)
+{
+	json_t *all = must(json_object());
+	for (enum managed_area i = 0; i < MANAGED_AREAS; i++) {
+		json_t *o = must(json_object());
+		set(o, "committed_bytes_change", must(json_integer(l->areas[i].committed_change)));
+		set(o, "records_bytes_change", must(json_integer(l->areas[i].records_change)));
+		if (l->has_areas_rss) {
+			set_number(o, "rss_bytes_begin", l->areas[i].rss_begin);
+			set_number(o, "rss_bytes_end", l->areas[i].rss_end);
+		}
+		set(all, managed_id(i), o);
+	}
+	return all;
+}
+
 /* What all verdicts have in common: see mtrace-verdicts.7. Of stacks with verdict leak alone. */
 static json_t *growth(const struct leaks *l)
 {
@@ -406,6 +424,11 @@ static json_t *growth(const struct leaks *l)
 	set_number(o, "rss_bytes_begin", l->rss_begin);
 	set_number(o, "rss_bytes_end", l->rss_end);
 	set(o, "live_bytes_change", must(json_integer(l->live_change)));
+	set(o, "native_bytes_change", must(json_integer(l->native_change)));
+	if (l->has_areas)
+		set(o, "areas", areas(l));
+	if (l->not_native != MANAGED_NONE)
+		set(o, "not_native", string(managed_id(l->not_native)));
 	set(o, "tracker_bytes_change", must(json_integer(l->tracker_change)));
 	set(o, "leak_bytes_per_hour", must(json_integer((json_int_t)l->leak_per_hour)));
 	if (l->sight_per_hour >= 0)

@@ -33,6 +33,8 @@ bool emit_leaks_lists(const struct emit_options *o, const struct leaks_row *row)
 	const struct verdict *v = &row->verdict;
 	if (o->verdicts)
 		return o->verdicts >> v->kind & 1;
+	if (o->limit && row->managed.area != MANAGED_NONE && row->managed.how != MANAGED_RECORD)
+		return false; /* the head says what of it grew: no stack of libjvm's tells more */
 	return o->limit == 0 || has_shape(v) || row->change_bytes > 0;
 }
 
@@ -64,14 +66,33 @@ static bool is_elsewhere(const struct leaks *l, int64_t grew, int64_t change)
 	return grew >= NOTABLE_BYTES && grew >= (int64_t)(l->rss_end / 100) && change < grew / 2;
 }
 
+/* Returns their sum. */
+static int64_t areas_of_growth(const struct page *page)
+{
+	char text[40];
+	int64_t sum = 0;
+	for (enum managed_area i = 0; i < MANAGED_AREAS; i++) {
+		int64_t change = leaks_area_change(page->judged, i);
+		if (change)
+			fprintf(page->out, "%s %s, ", signed_bytes(text, change), managed_name(i));
+		sum += change;
+	}
+	fputc('\n', page->out);
+	text_label(page, "");
+	return sum;
+}
+
 static void rest_of_growth(const struct page *page, int64_t grew, int64_t change)
 {
 	const struct leaks *l = page->judged;
-	int64_t rest = grew - l->live_change - l->tracker_change;
+	int64_t native = l->has_areas_rss ? l->native_change : l->live_change;
+	int64_t rest = grew - native - l->tracker_change;
 	char others[40], tracker[40], text[40];
 	text_label(page, "");
-	fprintf(page->out, "%s in others, %s libmtrace itself, ", signed_bytes(others, l->live_change - change),
+	fprintf(page->out, "%s in others, %s libmtrace itself, ", signed_bytes(others, native - change),
 	        signed_bytes(tracker, l->tracker_change));
+	if (l->has_areas_rss)
+		rest -= areas_of_growth(page);
 	if (rest >= 0)
 		fprintf(page->out, "%s not in live blocks\n", signed_bytes(text, rest));
 	else
@@ -91,7 +112,7 @@ static void share(const struct page *page, uint32_t listed, int64_t change)
 		        signed_bytes(text, change), listed, things(page, listed));
 		return;
 	}
-	if (is_elsewhere(l, grew, change)) {
+	if (l->not_native == MANAGED_NONE && is_elsewhere(l, grew, change)) {
 		text_begin(page, "1");
 		emit_share(part, (uint64_t)(change > 0 ? change : 0), (uint64_t)grew);
 		fprintf(page->out, "  the answer is not in this list: it holds %s of what RSS grew by\n", part);
@@ -166,11 +187,41 @@ static void observed(const struct page *page)
 	fprintf(page->out, "%s\n", l->windows < VERDICT_WINDOWS ? ": too few for verdicts, it takes 8" : "");
 }
 
+static bool has_leak(const struct leaks *l)
+{
+	return l->count && l->rows[0].verdict.kind == VERDICT_LEAK; /* worst first */
+}
+
+/* What grew is the JVM's own: that comes first, since nothing below is the answer. */
+static void not_native(const struct page *page)
+{
+	const struct leaks *l = page->judged;
+	const struct leaks_area *a = &l->areas[l->not_native];
+	char grew[40], native[40], begin[32], end[32];
+	int64_t change = leaks_area_change(l, l->not_native);
+	signed_bytes(grew, change);
+	signed_bytes(native, l->native_change);
+	text_begin(page, "1");
+	fprintf(page->out, "%s: %s. %s %s, live native memory %s\n",
+	        has_leak(l) ? "MOST OF IT IS NOT NATIVE" : "NOT A NATIVE LEAK", managed_id(l->not_native), grew,
+	        managed_name(l->not_native), native);
+	text_end(page);
+	text_label(page, managed_id(l->not_native));
+	emit_bytes(begin, a->rss_begin);
+	emit_bytes(end, a->rss_end);
+	if (l->has_areas_rss)
+		fprintf(page->out, "%s to %s resident, by smaps of what the JVM mapped for it\n", begin, end);
+	else
+		fprintf(page->out, "what the JVM committed for it; how much of that is resident is not known\n");
+}
+
 static void head(const struct page *page, uint32_t listed, int64_t change)
 {
 	const struct leaks *l = page->judged;
 	char sight[32];
 	fputc('\n', page->out);
+	if (l->not_native != MANAGED_NONE)
+		not_native(page);
 	share(page, listed, change);
 	limit(page);
 	observed(page);

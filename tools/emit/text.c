@@ -180,6 +180,17 @@ static void section(const struct page *page)
 	}
 }
 
+/* The JVM says what is in its areas, while it runs. */
+static void next_of_jvm(const struct page *page)
+{
+	enum managed_area area = page->judged->not_native;
+	if (page->process->end == PROFILE_RUNNING)
+		fprintf(page->out, "mtrace jvm %u %s", page->process->pid, managed_next(area));
+	else
+		fprintf(page->out, "mtrace jvm PID %s, while the next one runs", managed_next(area));
+	fprintf(page->out, "\n        %s\n      ", managed_next_text(area));
+}
+
 /* A leak: what to compare with after the cure. None: smaller ones take longer. */
 static void next_of_leaks(const struct page *page)
 {
@@ -202,7 +213,9 @@ static void next(const struct page *page)
 		return;
 	}
 	fputs("next  ", page->out);
-	if (page->judged && page->options->leaks && page->process->end == PROFILE_RUNNING)
+	if (page->judged && page->options->leaks && page->judged->not_native != MANAGED_NONE)
+		next_of_jvm(page);
+	else if (page->judged && page->options->leaks && page->process->end == PROFILE_RUNNING)
 		next_of_leaks(page);
 	if (page->options->by != EMIT_BY_SITE)
 		fprintf(page->out, "mtrace report %s --by site          which function holds how much\n      ", t);

@@ -31,6 +31,8 @@ static const struct reason {
 	[VERDICT_BEFORE] = {"before", "was there from the beginning, and none of it was freed"},
 	[VERDICT_SAWTOOTH] = {"sawtooth", "piles up and is freed at once, again and again: a collector, or lazy frees"},
 	[VERDICT_CAME_BACK] = {"came-back", "rose and came back to where it was"},
+	[VERDICT_MANAGED] = {"managed", "memory that the JVM manages itself: what fills it is not native"},
+	[VERDICT_RECORDS] = {"records", "in it the JVM keeps account of an area of its own, which is what grows"},
 };
 
 const char *emit_verdict_why(enum verdict_why why)
@@ -87,7 +89,8 @@ static void steps(const struct verdict *v, FILE *out)
 
 static void how_much(const struct verdict *v, uint32_t number, unsigned indent, FILE *out)
 {
-	static const char *const titles[VERDICT_KINDS] = {"UNKNOWN", "LEAK", "CACHE", "STARTUP", "GC-LAG", "SPIKE"};
+	static const char *const titles[VERDICT_KINDS] = {"UNKNOWN", "LEAK",  "CACHE",     "STARTUP",
+	                                                  "GC-LAG",  "SPIKE", "JAVA-HEAP", "METASPACE"};
 	char growth[40], window[40], hour[40], low[40], high[40];
 	if (number)
 		fprintf(out, "%*" PRIu32 "  ", (int)indent - 2, number);

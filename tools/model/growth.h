@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/managed.h"
 #include "model/series.h"
 #include "model/verdict.h"
 
@@ -40,6 +41,8 @@ struct growth {
 	size_t seen;    /* instants put in, the forgotten ones included */
 	bool has_flow, has_aged;
 	bool by_steps;  /* time is counted in steps of the program's own work, equally long, whatever the clock says */
+	bool has_managed; /* resident at the first instant and at the last, of a JVM's own areas; measured */
+	uint64_t managed_begin[MANAGED_AREAS], managed_end[MANAGED_AREAS];
 };
 
 void growth_init(struct growth *g);

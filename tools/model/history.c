@@ -128,6 +128,7 @@ static void drop_rest(struct profile_process *process)
 	for (uint32_t i = 0; i < process->thread_count; i++)
 		process->threads[i].stack = UINT32_MAX;
 	process->live_count = 0;
+	process->range_count = 0;
 	process->ledger_count = 0;
 	process->rss_bytes = 0;
 	process->change_count = 0;

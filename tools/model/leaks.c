@@ -40,8 +40,13 @@ static int by_label(const void *a, const void *b)
 	return order ? order : (x->stack > y->stack) - (x->stack < y->stack);
 }
 
-static void add_to_row(struct leaks_row *row, const struct profile_stack *stack)
+static void add_to_row(const struct profile_process *process, struct leaks_row *row, const struct profile_stack *stack)
 {
+	struct managed managed = managed_of(process, stack);
+	if (!row->stack)
+		row->managed = managed;
+	else if (managed.area != row->managed.area || managed.how != row->managed.how)
+		row->managed = (struct managed){.area = MANAGED_NONE};
 	profile_counts_add(&row->counts, &stack->counts);
 	row->stacks++;
 	if (!row->stack || stack->counts.live_bytes > row->stack->counts.live_bytes)
@@ -66,7 +71,7 @@ static void group_by_label(const struct profile_process *process, leaks_labeller
 		bool same = i && names[i].kind == names[i - 1].kind && strcmp(names[i].label, names[i - 1].label) == 0;
 		if (!same)
 			l->rows[l->count++] = (struct leaks_row){.label = names[i].label, .kind = names[i].kind};
-		add_to_row(&l->rows[l->count - 1], &process->stacks[names[i].stack]);
+		add_to_row(process, &l->rows[l->count - 1], &process->stacks[names[i].stack]);
 		l->row_of_stack[names[i].stack] = (uint32_t)(l->count - 1);
 	}
 	free(names);
@@ -76,7 +81,7 @@ static void one_row_each(const struct profile_process *process, struct leaks *l)
 {
 	for (uint32_t i = 0; i < process->stack_count; i++) {
 		l->rows[i] = (struct leaks_row){.kind = process->stacks[i].kind};
-		add_to_row(&l->rows[i], &process->stacks[i]);
+		add_to_row(process, &l->rows[i], &process->stacks[i]);
 		l->row_of_stack[i] = i;
 	}
 	l->count = process->stack_count;
@@ -223,13 +228,21 @@ static void sum_up(const struct growth *growth, struct leaks *l)
 	}
 	for (size_t i = 0; i < l->count; i++) {
 		const struct leaks_row *row = &l->rows[i];
-		if (!leaks_is_resident(row->kind))
-			continue;
-		l->live_change += row->change_bytes;
-		if (row->verdict.kind == VERDICT_LEAK && row->verdict.per_hour > 0)
-			l->leak_per_hour += row->verdict.per_hour;
+		if (leaks_is_resident(row->kind))
+			l->live_change += row->change_bytes;
 	}
 	l->sight_per_hour = sight_of(l);
+}
+
+static double leak_rate(const struct leaks *l)
+{
+	double per_hour = 0;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct leaks_row *row = &l->rows[i];
+		if (leaks_is_resident(row->kind) && row->verdict.kind == VERDICT_LEAK && row->verdict.per_hour > 0)
+			per_hour += row->verdict.per_hour;
+	}
+	return per_hour;
 }
 
 uint64_t leaks_time_to_limit(const struct leaks *l)
@@ -238,6 +251,85 @@ uint64_t leaks_time_to_limit(const struct leaks *l)
 		return 0;
 	double ns = (double)(l->limit_bytes - l->rss_end) / l->leak_per_hour * 3.6e12;
 	return ns < 9e18 ? (uint64_t)ns : 0;
+}
+
+/* ---- a JVM's own areas ---- */
+
+/* Growth below that is no answer to anything; RSS moves by more for no reason at all. */
+#define AREA_LEAST (1 << 20)
+
+int64_t leaks_area_change(const struct leaks *l, enum managed_area area)
+{
+	const struct leaks_area *a = &l->areas[area];
+	return l->has_areas_rss ? less(a->rss_end, a->rss_begin) : a->committed_change;
+}
+
+/* What is reserved goes as it is committed: only what is committed counts. */
+static void sum_up_areas(const struct growth *growth, struct leaks *l)
+{
+	l->native_change = l->live_change;
+	for (size_t i = 0; i < l->count; i++) {
+		const struct leaks_row *row = &l->rows[i];
+		if (row->managed.area == MANAGED_NONE)
+			continue;
+		if (row->managed.how == MANAGED_RECORD) {
+			l->areas[row->managed.area].records_change += row->change_bytes;
+			continue;
+		}
+		l->native_change -= row->change_bytes;
+		l->has_areas = true;
+		if (row->managed.how == MANAGED_COMMIT)
+			l->areas[row->managed.area].committed_change += row->change_bytes;
+	}
+	l->has_areas_rss = growth->has_managed;
+	for (size_t i = 0; growth->has_managed && i < MANAGED_AREAS; i++) {
+		l->areas[i].rss_begin = growth->managed_begin[i];
+		l->areas[i].rss_end = growth->managed_end[i];
+	}
+}
+
+static bool has_grown(const struct leaks *l, enum managed_area area)
+{
+	return leaks_area_change(l, area) >= AREA_LEAST;
+}
+
+/* The area that grew most, when all that grew grew more, with their records, than all other native memory, and by half of what
+   RSS did, as far as that is known. */
+static enum managed_area find_not_native(const struct leaks *l)
+{
+	enum managed_area most = MANAGED_HEAP;
+	int64_t managed = 0, native = l->native_change, rss = l->rss_begin ? less(l->rss_end, l->rss_begin) : 0;
+	for (enum managed_area i = 0; i < MANAGED_AREAS; i++) {
+		if (!has_grown(l, i))
+			continue;
+		managed += leaks_area_change(l, i) + l->areas[i].records_change;
+		native -= l->areas[i].records_change;
+		most = leaks_area_change(l, i) > leaks_area_change(l, most) ? i : most;
+	}
+	bool is_most = managed > native && (!l->rss_begin || managed > rss / 2);
+	return has_grown(l, most) && is_most ? most : MANAGED_NONE;
+}
+
+static enum verdict_kind kind_of(enum managed_area area)
+{
+	return area == MANAGED_HEAP ? VERDICT_JAVA_HEAP : area == MANAGED_METASPACE ? VERDICT_METASPACE : VERDICT_CACHE;
+}
+
+/* An area of its own is none of the curve's. What the JVM keeps account of it in is native, and may leak: its curve is
+   explained only while the area itself grows. */
+static void judge_managed(struct leaks *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct leaks_row *row = &l->rows[i];
+		bool is_record = row->managed.how == MANAGED_RECORD;
+		if (row->managed.area == MANAGED_NONE || row->verdict.windows < VERDICT_WINDOWS)
+			continue;
+		bool is_explained = l->not_native != MANAGED_NONE && has_grown(l, row->managed.area);
+		if (is_record && (!is_explained || row->verdict.kind != VERDICT_LEAK))
+			continue;
+		row->verdict.kind = kind_of(row->managed.area);
+		row->verdict.why = is_record ? VERDICT_RECORDS : VERDICT_MANAGED;
+	}
 }
 
 /* ---- worst first ---- */
@@ -250,6 +342,8 @@ static int rank(const struct leaks_row *row)
 	case VERDICT_CACHE: return 2;
 	case VERDICT_GC_LAG: return 3;
 	case VERDICT_SPIKE: return 4;
+	case VERDICT_JAVA_HEAP:
+	case VERDICT_METASPACE: return row->change_bytes > 0 ? 1 : 6;
 	case VERDICT_STARTUP: return row->verdict.why == VERDICT_ONCE ? 5 : 6;
 	default: return row->change_bytes > 0 ? 1 : 6;
 	}
@@ -297,6 +391,10 @@ void leaks_judge(const struct growth *growth, const uint32_t *stack_of, const st
 	judge_rows(&grouped, process, l);
 	growth_free(&grouped);
 	sum_up(growth, l);
+	sum_up_areas(growth, l);
+	l->not_native = find_not_native(l);
+	judge_managed(l);
+	l->leak_per_hour = leak_rate(l);
 	sort_rows(process, l);
 }
 

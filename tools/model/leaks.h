@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "model/growth.h"
+#include "model/managed.h"
 #include "model/profile.h"
 #include "model/verdict.h"
 
@@ -22,7 +23,15 @@ struct leaks_row {
 	struct profile_counts counts;
 	int64_t change_bytes, change_blocks; /* of what is live, from the first instant to the last */
 	uint64_t oldest_ns;                  /* age of the oldest live block; 0 not known */
+	struct managed managed; /* of all its stacks; MANAGED_NONE when they differ */
 	struct verdict verdict;
+};
+
+/* Of a JVM's own area, from the first instant to the last. */
+struct leaks_area {
+	int64_t committed_change;    /* recorded: memory that can be used, of which any part may be resident */
+	int64_t records_change;      /* of malloc's: what the JVM keeps account of it in */
+	uint64_t rss_begin, rss_end; /* measured, when leaks->has_areas_rss */
 };
 
 struct leaks {
@@ -36,6 +45,11 @@ struct leaks {
 	uint64_t rss_begin, rss_end; /* 0: not known; the begin too, when it was measured once */
 	int64_t tracker_change;
 	int64_t live_change;         /* bytes of malloc and mmap */
+	int64_t native_change;       /* of these, what lies in no area of a JVM's own; its records are native */
+	struct leaks_area areas[MANAGED_AREAS];
+	bool has_areas; /* a JVM has mapped some, and was recorded when it did */
+	bool has_areas_rss;
+	enum managed_area not_native; /* most of what grew is this area; MANAGED_NONE: it is not so, or not known */
 	double leak_per_hour;        /* bytes: the slopes of all leaks of these two kinds */
 	double sight_per_hour;       /* bytes: nine of ten rows would have shown a leak of that; < 0: none would */
 	uint64_t limit_bytes;        /* 0: none known */
@@ -58,6 +72,9 @@ const struct verdict *leaks_verdict_of(const struct leaks *leaks, uint32_t stack
 
 /* ns until resident memory reaches the limit, at the rate of the leaks; 0: it does not, or nothing is known. */
 uint64_t leaks_time_to_limit(const struct leaks *leaks);
+
+/* How much an area grew: as measured, else as recorded; without its records. */
+int64_t leaks_area_change(const struct leaks *leaks, enum managed_area area);
 
 /* Bytes that count towards resident memory: those of malloc and mmap. Others are inside these, or no memory at all. */
 bool leaks_is_resident(enum mtrace_kind kind);

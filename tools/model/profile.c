@@ -215,6 +215,8 @@ static void renumber(struct profile_process *process, const uint32_t *new_index)
 {
 	for (uint32_t i = 0; i < process->live_count; i++)
 		process->live[i].stack = new_index[process->live[i].stack];
+	for (uint32_t i = 0; i < process->range_count; i++)
+		process->ranges[i].stack = new_index[process->ranges[i].stack];
 	for (uint32_t i = 0; i < process->thread_count; i++)
 		if (process->threads[i].stack != UINT32_MAX)
 			process->threads[i].stack = new_index[process->threads[i].stack];

@@ -65,6 +65,12 @@ struct profile_live {
 };
 #define PROFILE_NO_THREAD UINT32_MAX
 
+/* A mapped range that is live. */
+struct profile_range {
+	uint64_t start, end;
+	uint32_t stack; /* index in stacks */
+};
+
 struct profile_thread {
 	uint32_t tid;
 	const char *name;
@@ -202,6 +208,8 @@ struct profile_process {
 	uint32_t stack_count;
 	struct profile_live *live;
 	uint32_t live_count;
+	struct profile_range *ranges; /* by address; of a segment only: a recording has none */
+	uint32_t range_count;
 	uint32_t *stack_of_row; /* index in stacks by row id of the segment, UINT32_MAX none; in recordings only with a stream */
 	uint32_t row_count;
 	struct profile_thread *threads;

@@ -594,6 +594,7 @@ void verdict_of(const struct verdict_input *input, struct verdict *v)
 
 const char *verdict_name(enum verdict_kind kind)
 {
-	static const char *const names[VERDICT_KINDS] = {"unknown", "leak", "cache", "startup", "gc-lag", "spike"};
+	static const char *const names[VERDICT_KINDS] = {"unknown", "leak",  "cache",     "startup",
+	                                                 "gc-lag",  "spike", "java-heap", "metaspace"};
 	return (unsigned)kind < VERDICT_KINDS ? names[kind] : "unknown";
 }

@@ -39,7 +39,9 @@ struct verdict_input {
 };
 
 enum verdict_kind {
-	VERDICT_UNKNOWN, VERDICT_LEAK, VERDICT_CACHE, VERDICT_STARTUP, VERDICT_GC_LAG, VERDICT_SPIKE, VERDICT_KINDS
+	VERDICT_UNKNOWN, VERDICT_LEAK, VERDICT_CACHE, VERDICT_STARTUP, VERDICT_GC_LAG, VERDICT_SPIKE,
+	VERDICT_JAVA_HEAP, VERDICT_METASPACE, /* not by its curve: by whose memory it is (model/managed.h) */
+	VERDICT_KINDS
 };
 
 enum verdict_why {
@@ -59,6 +61,8 @@ enum verdict_why {
 	VERDICT_BEFORE,      /* startup: there from the beginning, and nothing changes */
 	VERDICT_SAWTOOTH,    /* gc-lag: rises, and is freed at once, again and again */
 	VERDICT_CAME_BACK,   /* spike: rose once or twice and came back */
+	VERDICT_MANAGED,     /* java-heap, metaspace, cache: the JVM's own area, whatever its curve */
+	VERDICT_RECORDS,     /* the same: native memory in which the JVM keeps account of that area, which is what grows */
 	VERDICT_WHYS
 };
 

@@ -104,6 +104,8 @@ bool observe_take(struct observe *o)
 	if (!growth_begin(&o->growth, &(struct growth_instant){now->time_ns, rss, now->committed_bytes, o->step}))
 		return o->alive; /* it had ended before: there is nothing newer */
 	put_all(o);
+	if (o->growth.count == 1 && now->alive && o->running.pid)
+		areas_begin(&o->areas, o->running.pid);
 	if (now->walk)
 		count_aged(o);
 	return o->alive;
@@ -128,10 +130,12 @@ struct profile *observe_now(struct observe *o, struct read_error *error)
 	}
 	if (o->alive && o->running.pid)
 		read_outside_ledger(o->running.pid, p, &p->processes[0], &ignored);
+	if (o->alive && o->running.pid)
+		areas_end(&o->areas, o->running.pid);
 	return p;
 }
 
-void observe_judge(const struct observe *o, const struct profile *profile, leaks_labeller *label, struct leaks *leaks)
+void observe_judge(struct observe *o, const struct profile *profile, leaks_labeller *label, struct leaks *leaks)
 {
 	const struct profile_process *process = &profile->processes[0];
 	uint32_t *stack_of = calloc(o->growth.series_count + 1, sizeof *stack_of);
@@ -139,6 +143,7 @@ void observe_judge(const struct observe *o, const struct profile *profile, leaks
 		die(2, "out of memory");
 	for (size_t i = 0; i < o->growth.series_count; i++)
 		stack_of[i] = i < process->row_count ? process->stack_of_row[i] : GROWTH_NO_GROUP;
+	areas_measure(&o->areas, process, &o->growth);
 	leaks_judge(&o->growth, stack_of, process, label, leaks);
 	free(stack_of);
 }
@@ -148,6 +153,7 @@ void observe_free(struct observe *o)
 	if (o->running.fd >= 0)
 		close(o->running.fd);
 	read_instant_free(&o->instant);
+	areas_free(&o->areas);
 	growth_free(&o->growth);
 	free(o->tabled);
 	free(o->aged);

@@ -20,10 +20,12 @@
 
 #include "model/growth.h"
 #include "model/leaks.h"
+#include "observe/areas.h"
 #include "read/read.h"
 
 struct observe {
 	struct read_running running;
+	struct areas areas; /* of a JVM: where its memory is resident, at the first instant and at the last */
 	struct growth growth; /* series are rows */
 	uint64_t step;        /* of the program's own, done when the next instant is taken */
 	struct read_instant instant;
@@ -47,7 +49,7 @@ bool observe_is_alive(const struct observe *o); /* cheap: between two instants *
 struct profile *observe_now(struct observe *o, struct read_error *error);
 
 /* `label` NULL: a row for each stack. */
-void observe_judge(const struct observe *o, const struct profile *profile, leaks_labeller *label, struct leaks *leaks);
+void observe_judge(struct observe *o, const struct profile *profile, leaks_labeller *label, struct leaks *leaks);
 
 void observe_free(struct observe *o);
 

@@ -228,8 +228,11 @@ void segment_read_ranges(struct segment *s)
 	if (!table_of(s))
 		return;
 	replay(&m, UINT64_MAX);
+	s->process->ranges = profile_alloc(s->profile, m.count, sizeof *s->process->ranges);
+	s->process->range_count = (uint32_t)m.count;
 	for (size_t i = 0; i < m.count; i++) {
 		const struct mtrace_range *r = &m.ranges[i];
+		s->process->ranges[i] = (struct profile_range){r->start, r->end, r->row}; /* a row's id until segment_read_stacks */
 		segment_add_live(s, r->row, r->thread_flags >> 16, r->tick, !(r->thread_flags & MTRACE_RANGE_PART), r->end - r->start);
 	}
 	free(m.ranges);

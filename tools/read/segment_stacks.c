@@ -178,6 +178,15 @@ static void renumber(struct segment *s)
 	}
 	process->live_count = kept;
 	kept = 0;
+	for (uint32_t i = 0; i < process->range_count; i++) {
+		uint32_t stack = s->stack_of_row[process->ranges[i].stack];
+		if (stack == UINT32_MAX)
+			continue;
+		process->ranges[kept] = process->ranges[i];
+		process->ranges[kept++].stack = stack;
+	}
+	process->range_count = kept;
+	kept = 0;
 	for (uint32_t i = 0; i < process->change_count; i++) {
 		uint32_t row = process->changes[i].stack, stack = row < rows ? s->stack_of_row[row] : UINT32_MAX;
 		if (stack == UINT32_MAX)
