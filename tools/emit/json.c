@@ -350,6 +350,12 @@ static void stack(const struct profile_process *p, const struct profile_stack *s
 	fputs("]}", out);
 }
 
+/* What is left of a range behind a hole has bytes, and its block may be elsewhere. */
+static bool is_live(const struct profile_counts *c)
+{
+	return c->live_blocks || c->live_bytes;
+}
+
 /* With verdicts: worst first, those that were asked for; of leaks, what is live or was, since the first window. */
 static uint32_t choose_judged(const struct emit_options *o, const struct leaks *l, const struct profile_stack **chosen)
 {
@@ -357,7 +363,7 @@ static uint32_t choose_judged(const struct emit_options *o, const struct leaks *
 	for (size_t i = 0; i < l->count; i++) {
 		const struct leaks_row *row = &l->rows[i];
 		bool is_listed = !o->verdicts || (o->verdicts >> row->verdict.kind & 1);
-		if (is_listed && (!o->leaks || row->counts.live_blocks || row->change_blocks))
+		if (is_listed && (!o->leaks || is_live(&row->counts) || row->change_blocks))
 			chosen[n++] = row->stack;
 	}
 	return n;
@@ -367,7 +373,7 @@ static uint32_t choose(const struct profile_process *p, const struct emit_option
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < p->stack_count; i++)
-		if (!o->leaks || p->stacks[i].counts.live_blocks)
+		if (!o->leaks || is_live(&p->stacks[i].counts))
 			chosen[n++] = &p->stacks[i];
 	if (o->allocated)
 		qsort(chosen, n, sizeof *chosen, profile_by_allocated);
