@@ -158,8 +158,9 @@ static const struct {
 	/* with records that are larger than the area itself */
 	{{.heap = 65536, .record = 1 * MIB}, MANAGED_HEAP, "java-heap", "flat"},
 	{{.heap = 65536, .record = 1 * MIB, .native = 2 * MIB}, MANAGED_NONE, "leak", "leak"},
-	/* metaspace grows, and the heap's records */
+	/* metaspace grows, and the heap's records: beside it, or next to nothing */
 	{{.meta = 1 * MIB, .record = 4096}, MANAGED_METASPACE, "leak", "flat"},
+	{{.meta = 1 * MIB, .record = 512}, MANAGED_METASPACE, "java-heap", "flat"},
 	/* measured: of one size from the start, and touched; committed and never touched; not what RSS grew by */
 	{{.rss = 10 * MIB, .heap_rss = 9 * MIB}, MANAGED_HEAP, "flat", "flat"},
 	{{.heap = 10 * MIB, .rss = 4096, .heap_rss = 1}, MANAGED_NONE, "flat", "flat"},

@@ -315,8 +315,15 @@ static enum verdict_kind kind_of(enum managed_area area)
 	return area == MANAGED_HEAP ? VERDICT_JAVA_HEAP : area == MANAGED_METASPACE ? VERDICT_METASPACE : VERDICT_CACHE;
 }
 
-/* An area of its own is none of the curve's. What the JVM keeps account of it in is native, and may leak: its curve is
-   explained only while the area itself grows. */
+/* The curve of records is explained while the area itself grows, or beside areas that grew a thousand times as much: a JVM
+   that warms up makes some of each. */
+static bool is_explained(const struct leaks *l, const struct leaks_row *row)
+{
+	return l->not_native != MANAGED_NONE &&
+	       (has_grown(l, row->managed.area) || row->change_bytes < leaks_area_change(l, l->not_native) / 1000);
+}
+
+/* An area of its own is none of the curve's. What the JVM keeps account of it in is native, and may leak. */
 static void judge_managed(struct leaks *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
@@ -324,8 +331,7 @@ static void judge_managed(struct leaks *l)
 		bool is_record = row->managed.how == MANAGED_RECORD;
 		if (row->managed.area == MANAGED_NONE || row->verdict.windows < VERDICT_WINDOWS)
 			continue;
-		bool is_explained = l->not_native != MANAGED_NONE && has_grown(l, row->managed.area);
-		if (is_record && (!is_explained || row->verdict.kind != VERDICT_LEAK))
+		if (is_record && (row->verdict.kind != VERDICT_LEAK || !is_explained(l, row)))
 			continue;
 		row->verdict.kind = kind_of(row->managed.area);
 		row->verdict.why = is_record ? VERDICT_RECORDS : VERDICT_MANAGED;
