@@ -2,14 +2,16 @@
 # examples: the output shown in examples/*/README.md is what the commands print. A ```sh block is run as in readme.sh,
 # and what it prints must be the ```text block that follows, after what differs from run to run or from machine to
 # machine is folded: pids, times, addresses, stack ids, and frames outside the examples' own sources (whether libc has
-# debug information). `UPDATE=1 tests/lint/examples.sh` writes the real output into the pages.
+# debug information), how much a heap grew in a while, and how often more it was exhausted. `UPDATE=1
+# tests/lint/examples.sh` writes the real output into the pages.
 . "$(dirname "$0")/blocks.sh"
 
 # What may differ between two machines or two runs of the same program.
 fold() {
-	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed)\.java:/' |
+	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed|Writers|Catalog)\.java:/' |
 		sed -E 's/\<pid +[0-9]+/pid N/g; s/0x[0-9a-f]+/0xN/g; s/\<[0-9a-f]{16}\>/ID/g; s/[0-9.]+ (ns|us|ms|s|min)\>/N \1/g
-			s/tracker +[0-9.]+ [KMG]iB/tracker N/; s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
+			s/tracker +[0-9.]+ [KMG]iB/tracker N/; s/mtrace jvm [0-9]+/mtrace jvm N/
+			/NATIVE|java-heap/s/[0-9.]+ ([KMG]i)?B/SIZE/g; /exhausted/s/; [0-9]+ more$// s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
 }
 
 # Puts the contents of file $2 in place of the ```text block number $3 of $1.
