@@ -239,6 +239,39 @@ START_TEST(the_site_of_a_java_stack_is_the_users_java_code_or_its_own_library)
 }
 END_TEST
 
+START_TEST(a_java_library_is_not_the_users_where_somebody_called_it)
+{
+	static const char *const functions[] = {"db::Arena::Arena(unsigned long)", "Java_org_db_Store_iterator", "org.db.Store.iterator",
+						"org.db.util.Walk.<init>", "shop.Order.load", "org.db.Runner.run"};
+	struct profile_name lined = {.function = "Java_org_db_Store_iterator", .file = "store.c", .line = 7};
+	struct profile_stack *s = add(MTRACE_KIND_MALLOC, 1, 1, 0);
+	s->frames = (const uint32_t[]){0, 1, 2, 3, 4, 5};
+	s->frame_count = 6;
+	for (uint32_t i = 0; i < 6; i++) {
+		q->frames[i].names = named(functions[i]);
+		q->frames[i].name_count = 1;
+		q->frames[i].module = i < 2 ? 0 : PROFILE_NO_MODULE;
+		q->frames[i].kind = i < 2 ? MTRACE_FRAME_NATIVE : MTRACE_FRAME_JAVA;
+	}
+	q->modules[0].path = "/tmp/libdbjni123.so";
+	ck_assert_uint_eq(profile_site(q, s), 4);
+	q->frames[1].names = &lined;
+	ck_assert_uint_eq(profile_site(q, s), 0); /* native code that was compiled beside the classes */
+	q->frames[1].names = named(functions[1]);
+	q->frames[4].names = named("java.lang.Thread.run");
+	ck_assert_uint_eq(profile_site(q, s), 0); /* its own thread: nobody called it */
+	q->frames[2].names = named("Store.iterator");
+	ck_assert_uint_eq(profile_site(q, s), 0); /* a class in no package is no library's */
+	q->modules[0].path = "/opt/jdk/lib/libjvm.so";
+	q->frames[2].names = named("java.nio.ByteBuffer.allocateDirect");
+	q->frames[3].names = named("io.netty.buffer.PoolArena.allocate");
+	q->frames[4].names = named("shop.Order.load");
+	ck_assert_uint_eq(profile_site(q, s), 4); /* Netty's pool is for others */
+	s->frame_count = 4;
+	ck_assert_uint_eq(profile_site(q, s), 3);
+}
+END_TEST
+
 START_TEST(stacks_of_java_frames_are_told_by_names_not_by_numbers)
 {
 	uint64_t ids[3];
@@ -285,6 +318,7 @@ int main(void)
 	tcase_add_test(t, the_site_is_the_first_frame_that_is_the_users);
 	tcase_add_test(t, stacks_of_java_frames_are_told_by_names_not_by_numbers);
 	tcase_add_test(t, the_site_of_a_java_stack_is_the_users_java_code_or_its_own_library);
+	tcase_add_test(t, a_java_library_is_not_the_users_where_somebody_called_it);
 	tcase_add_test(t, every_kind_and_marker_has_a_name);
 	suite_add_tcase(s, t);
 	return run_suite(s);

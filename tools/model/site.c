@@ -6,6 +6,10 @@
  * In a stack with Java frames, the JVM's and the JDK's own libraries and classes are the runtime. What they call is, too:
  * where Java called into one of these libraries, all that is further in is at the JDK's bidding.
  *
+ * A Java library is not the user's either, where somebody further out called it: RocksDB's classes with the native library that
+ * they unpack, Netty with its pools. The native code that a class brings with it is told by its lines: what a user compiles
+ * beside his own classes has them, what a jar carries has none.
+ *
  * A pattern is compared with the function's qualified name without return type, arguments and compiler suffixes;
  * '*' at its end matches anything.
  */
@@ -64,6 +68,9 @@ static const char *const runtime_classes[] = {
 	"javax.security.", "javax.sql.", "javax.xml.", "com.sun.crypto.", "com.sun.imageio.", "com.sun.jmx.", "com.sun.jndi.",
 	"com.sun.management.", "com.sun.net.", "com.sun.nio.", "com.sun.org.apache.", "com.sun.security.",
 };
+
+/* Beginnings of classes of libraries in Java alone that hand out memory to who calls them. */
+static const char *const library_classes[] = {"io.netty."};
 
 /* File names of the libraries that come with the JDK. */
 static const char *const jdk_modules[] = {
@@ -221,6 +228,63 @@ static bool is_jdk_frame(const struct profile_process *process, const struct pro
 	return frame->kind == MTRACE_FRAME_NATIVE && is_jdk_module(module_path(process, frame));
 }
 
+static const char *java_method(const struct profile_frame *frame)
+{
+	return frame->kind == MTRACE_FRAME_JAVA && frame->name_count ? frame->names[0].function : NULL;
+}
+
+/* How long the package of a method's class is, its dot included: 0 for a class in none. */
+static size_t package_length(const char *method)
+{
+	size_t dots[2] = {0, 0};
+	for (size_t i = 0; method && method[i] != '\0' && method[i] != '(' && method[i] != '<'; i++) {
+		if (method[i] != '.')
+			continue;
+		dots[0] = dots[1];
+		dots[1] = i + 1;
+	}
+	return dots[0];
+}
+
+static bool is_of_library(const char *method, const char *package, size_t length)
+{
+	for (size_t i = 0; method && i < COUNT(library_classes); i++)
+		if (starts(method, library_classes[i]))
+			return true;
+	return method && length && strncmp(method, package, length) == 0;
+}
+
+static bool has_lines(const struct profile_frame *frame)
+{
+	return frame->name_count && frame->names[0].line;
+}
+
+/* A method of the user's, or of a library that carries native code; what the JDK's native code is called by is neither. */
+static bool carries_native(const struct profile_process *process, const struct profile_stack *stack, uint32_t java)
+{
+	const struct profile_frame *called = java > 0 ? &process->frames[stack->frames[java - 1]] : NULL;
+	return called && !is_jdk_frame(process, called);
+}
+
+/* The first frame that called the library which the innermost Java frame, at `java`, is a part of; frame_count: it is of none,
+   or nobody did. */
+static uint32_t caller_of_library(const struct profile_process *process, const struct profile_stack *stack, uint32_t java)
+{
+	const char *method = java_method(&process->frames[stack->frames[java]]);
+	size_t length = 0;
+	if (carries_native(process, stack, java)) {
+		length = package_length(method);
+		if (length == 0 || is_runtime_class(method) || has_lines(&process->frames[stack->frames[java - 1]]))
+			return stack->frame_count;
+	}
+	for (uint32_t i = java; i < stack->frame_count; i++) {
+		const char *name = java_method(&process->frames[stack->frames[i]]);
+		if (name && !is_runtime_class(name) && !is_of_library(name, method, length))
+			return i;
+	}
+	return stack->frame_count;
+}
+
 /* frame_count: no Java frames, or nothing but the JDK. */
 static uint32_t java_site(const struct profile_process *process, const struct profile_stack *stack)
 {
@@ -229,6 +293,9 @@ static uint32_t java_site(const struct profile_process *process, const struct pr
 		return java;
 	if (java > 0 && is_jdk_frame(process, &process->frames[stack->frames[java - 1]]))
 		i = java;
+	uint32_t caller = caller_of_library(process, stack, java);
+	if (caller < stack->frame_count)
+		return caller;
 	for (; i < stack->frame_count; i++) {
 		const struct profile_frame *frame = &process->frames[stack->frames[i]];
 		if (is_own(process, frame) && !is_jdk_frame(process, frame))
