@@ -12,6 +12,7 @@ enum { DEPTH_USUAL = 128 };
 
 static struct plat_object own_object, loader_object;
 static enum { WALK_MEMO, WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
+static bool walks_twice; /* memo=2 */
 
 static void find_object(uintptr_t address, struct plat_object *object)
 {
@@ -29,6 +30,7 @@ void capture_init(void)
 	find_object((uintptr_t)&capture_init, &own_object);
 	find_object(plat_loader_base(), &loader_object);
 	walk_by = options.memo ? WALK_MEMO : WALK_RULES;
+	walks_twice = options.memo == 2;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
@@ -99,7 +101,8 @@ static enum unwind_end judge_end(uintptr_t outermost, enum unwind_end end)
 
 static uint32_t root_of(enum mtrace_kind kind, enum unwind_end end)
 {
-	return likely(end == UNWIND_WHOLE) ? (uint32_t)kind : stacks_node(kind, stacks_marker_frame((enum mtrace_marker)end));
+	return likely(end == UNWIND_WHOLE) ? (uint32_t)kind
+	                                   : stacks_node(kind, stacks_marker_frame((enum mtrace_marker)end));
 }
 
 /* 0: the table is full. */
@@ -137,9 +140,9 @@ static uint32_t row_of(enum mtrace_kind kind, const struct unwind_frame *frames,
 }
 
 static __attribute__((noinline)) size_t walk_with_libunwind(const struct unwind_start *at,
-							    const struct unwind_bounds *bounds,
-							    struct unwind_frame *frames, size_t keep,
-							    enum unwind_end *end)
+                                                            const struct unwind_bounds *bounds,
+                                                            struct unwind_frame *frames, size_t keep,
+                                                            enum unwind_end *end)
 {
 	int saved = errno;
 	size_t count = unwind_libunwind_walk(at, bounds, frames, keep, end);
@@ -148,28 +151,28 @@ static __attribute__((noinline)) size_t walk_with_libunwind(const struct unwind_
 }
 
 static inline __attribute__((always_inline)) uint32_t capture_with(const struct event *e, enum mtrace_kind kind,
-								   const struct unwind_start *at,
-								   struct unwind_frame *frames, size_t keep)
+                                                                   const struct unwind_start *at,
+                                                                   struct unwind_frame *frames, size_t keep)
 {
 	struct unwind_bounds bounds = {e->self->stack_low, e->self->stack_high};
 	struct unwind_start last = *at;
 	enum unwind_end end = UNWIND_WHOLE;
 	size_t count = likely(walk_by <= WALK_RULES) ? unwind_walk_on(&last, &bounds, frames, keep, &end)
-						     : walk_with_libunwind(at, &bounds, frames, keep, &end);
+	                                             : walk_with_libunwind(at, &bounds, frames, keep, &end);
 	if (unlikely(end == UNWIND_NO_RULES) && walk_by <= WALK_RULES && mixed_goes_on(last.pc))
 		count = mixed_walk(&last, &bounds, NULL, frames, count, keep, &end);
 	return row_of(kind, frames, count, end);
 }
 
 static __attribute__((noinline)) uint32_t capture_deep(const struct event *e, enum mtrace_kind kind,
-						       const struct unwind_start *at)
+                                                       const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_MOST];
 	return capture_with(e, kind, at, frames, options.depth);
 }
 
 static __attribute__((noinline)) uint32_t capture_usual(const struct event *e, enum mtrace_kind kind,
-							const struct unwind_start *at)
+                                                        const struct unwind_start *at)
 {
 	struct unwind_frame frames[DEPTH_USUAL];
 	return capture_with(e, kind, at, frames, options.depth);
@@ -224,13 +227,16 @@ static inline uint32_t note_nodes(struct workspace *work, uint32_t from, uint32_
 static void row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t kept)
 {
 	struct extent x = extent_of(&work->memo);
-	bool noted = work->kind == kind && work->first == x.first && work->marker == x.end && kept > x.first;
+	bool noted =
+		work->kind == kind && !work->under && work->first == x.first && work->marker == x.end && kept > x.first;
 	uint32_t from = noted ? kept : x.first;
 	uint32_t node = note_nodes(work, from, noted ? work->memo.frames[kept - 1].note : root_of(kind, x.end));
 	uint32_t row = node ? row_of_known_node(node, x.end) : 0;
-	work->kind = row ? kind : MTRACE_KIND_NONE; /* the next event of this stack looks again, and is counted as well */
+	work->kind =
+		row ? kind : MTRACE_KIND_NONE; /* the next event of this stack looks again, and is counted as well */
 	work->first = x.first;
 	work->marker = x.end;
+	work->under = 0;
 	work->count = work->memo.count;
 	work->row = row ? row : full_row(kind);
 }
@@ -242,7 +248,7 @@ static bool cannot_walk(const struct event *e)
 }
 
 static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *e, enum mtrace_kind kind,
-							    const struct unwind_start *at)
+                                                            const struct unwind_start *at)
 {
 	if (unlikely(cannot_walk(e)))
 		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
@@ -251,7 +257,7 @@ static __attribute__((noinline)) uint32_t capture_otherwise(const struct event *
 
 /* row_of; outer frames that are as they were at the last such capture have the nodes that they had. */
 static uint32_t row_of_mixed(struct workspace *work, enum mtrace_kind kind, struct unwind_frame *frames, size_t count,
-			     enum unwind_end end)
+                             enum unwind_end end)
 {
 	struct mixed_past *past = &work->past;
 	uint32_t same = past->kind == kind && past->end == end ? past->count : 0, n = (uint32_t)count;
@@ -276,18 +282,15 @@ static uint32_t row_of_mixed(struct workspace *work, enum mtrace_kind kind, stru
 	return row_of_node(kind, node, end);
 }
 
-/* The memo has the native frames as far as rules go. What comes of the whole stack is not remembered: its other part is
-   not compared. */
-static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *self, enum mtrace_kind kind)
+/* The memo has the native frames as far as rules go; beyond them it is walked anew. */
+static __attribute__((noinline)) void capture_beyond_anew(struct workspace *work, enum mtrace_kind kind,
+                                                          const struct unwind_bounds *bounds)
 {
-	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
-	struct memo *m = &self->work->memo;
+	struct memo *m = &work->memo;
 	const struct memo_frame *last = &m->frames[0];
 	struct unwind_start at = {memo_pc(last), last->sp, last->fp};
 	enum unwind_end end = UNWIND_TOO_DEEP;
 	size_t count = 0;
-	if (unlikely(!self->work->has_mixed))
-		workspace_note_mixed(self->work);
 	for (uint32_t i = m->count; i-- > 0 && count < options.depth; count++) {
 		struct memo_frame *f = &m->frames[i];
 		if (unlikely(!f->tag) && i > 0)
@@ -295,32 +298,127 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 		m->plain[count] = (struct unwind_frame){memo_pc(f), f->tag, f->flags & MEMO_EXACT};
 	}
 	if (likely(m->count <= options.depth))
-		count = mixed_walk(&at, &bounds, &self->work->mixed, m->plain, count, options.depth, &end);
-	self->work->kind = MTRACE_KIND_NONE;
-	return row_of_mixed(self->work, kind, m->plain, count, end);
+		count = mixed_walk(&at, bounds, &work->near_code, m->plain, count, options.depth, &end);
+	work->kind = MTRACE_KIND_NONE;
+	work->row = row_of_mixed(work, kind, m->plain, count, end);
 }
 
-/* Not remembered: a row that stands for another. */
-__attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind,
-						   const struct unwind_start *at)
+/* Notes the nodes of frames[b->noted .. count), under `node`. Returns the innermost; 0: the table is full. */
+static uint32_t note_beyond(struct workspace *work, uint32_t node)
+{
+	struct mixed_memo *b = &work->beyond;
+	for (uint32_t i = b->noted; i < b->count; i++) {
+		for (uint32_t id = mixed_ids_begin(b, i); id < b->frames[i].ids; id++) {
+			if (unlikely(!b->ids[id]))
+				b->ids[id] = resolve_frame(b->frames[i].pc, false);
+			if (unlikely(!b->ids[id]))
+				return 0;
+			if (likely(b->ids[id] != SKIPPED) && !(node = stacks_child(&work->children, node, b->ids[id])))
+				return 0;
+		}
+		b->frames[i].note = node;
+		b->noted = i + 1;
+	}
+	return node;
+}
+
+/* The node that the native frames stand under. */
+static uint32_t node_beyond(struct workspace *work, enum mtrace_kind kind)
+{
+	struct mixed_memo *b = &work->beyond;
+	if (unlikely(b->kind != kind || b->marker != b->end)) {
+		b->noted = 0;
+		b->kind = kind;
+		b->marker = b->end;
+	}
+	uint32_t node = b->noted ? b->frames[b->noted - 1].note : root_of(kind, (enum unwind_end)b->end);
+	return node ? note_beyond(work, node) : 0;
+}
+
+/* `kept`: of the memo's outermost frames, as they were; frames[0] is the code that the walk went on from. */
+static void row_beneath(struct workspace *work, enum mtrace_kind kind, uint32_t kept, uint32_t under)
+{
+	bool noted = work->kind == kind && work->under == under && kept > 0;
+	uint32_t node = under, row, count = work->memo.count;
+	if (noted && kept == count && work->count == count)
+		return;
+	if (count > 1 && node)
+		node = note_nodes(work, noted && kept > 1 ? kept : 1,
+		                  noted && kept > 1 ? work->memo.frames[kept - 1].note : under);
+	row = node ? row_of_known_node(node, (enum unwind_end)work->beyond.end) : 0;
+	work->kind = row ? kind : MTRACE_KIND_NONE;
+	work->under = under;
+	work->count = count;
+	work->row = row ? row : full_row(kind);
+}
+
+/* Deeper than depth=, or just as deep and not whole: what is cut is not the memo's to say. */
+static bool is_cut(const struct memo *m, const struct mixed_memo *b)
+{
+	return m->count - 1 + mixed_ids_begin(b, b->count) + (b->end != UNWIND_WHOLE) > options.depth;
+}
+
+/* Beyond the native frames, whose outermost `kept` are the last walk's, there is the code of another language. */
+static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *self, enum mtrace_kind kind, uint32_t kept)
+{
+	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
+	struct workspace *work = self->work;
+	struct memo *m = &work->memo;
+	struct unwind_start at = {memo_pc(&m->frames[0]), m->frames[0].sp, m->frames[0].fp};
+	bool is_walked = false;
+	if (unlikely(!work->has_mixed))
+		workspace_note_mixed(work);
+	if (likely(jvm_has_code(at.pc))) {
+		m->is_bare = true;
+		is_walked = mixed_memo_walk(&work->beyond, &at, &bounds, &work->near_code);
+	}
+	if (unlikely(!is_walked) || unlikely(is_cut(m, &work->beyond)))
+		capture_beyond_anew(work, kind, &bounds);
+	else
+		row_beneath(work, kind, kept, node_beyond(work, kind));
+	return work->row;
+}
+
+/* 0: the memo cannot. Not remembered: a row that stands for another. */
+static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thread_state *self, enum mtrace_kind kind,
+                                                                      const struct unwind_start *at)
 {
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	struct workspace *work = self->work;
 	uint64_t stamp = workspace_stamp(work);
-	if (walk_by == WALK_NONE)
-		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
 	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;
 	if (unlikely(kept == MEMO_CANNOT))
-		return capture_otherwise(&(struct event){.self = self, .work = work}, kind, at);
+		return 0;
 	if (unlikely(work->memo.count > work->deepest))
 		workspace_note_deepest(work, work->memo.count);
 	if (unlikely(work->memo.end == UNWIND_NO_RULES) && mixed_goes_on(memo_pc(&work->memo.frames[0])))
-		return capture_mixed(self, kind);
-	if (kept != work->count || kept != work->memo.count || work->kind != kind)
+		return capture_mixed(self, kind, kept);
+	if (kept != work->count || kept != work->memo.count || work->kind != kind || work->under)
 		row_of_memo(work, kind, kept);
-	if (likely(work->kind == kind))
+	if (likely(work->kind == kind) && likely(!walks_twice))
 		recents_remember(&work->recents, &work->memo, at, kept, stamp, kind, work->row);
 	return work->row;
+}
+
+/* Rows are equal where stacks are. What the walk from end to end says is believed. */
+static __attribute__((cold, noinline)) uint32_t compare(struct thread_state *self, enum mtrace_kind kind,
+                                                        const struct unwind_start *at, uint32_t row)
+{
+	uint32_t plain = capture_plainly(&(struct event){.self = self, .work = self->work}, kind, at);
+	if (plain != row)
+		segment_count(MTRACE_COUNTER_memo_differs);
+	return plain;
+}
+
+__attribute__((noinline)) uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind,
+                                                   const struct unwind_start *at)
+{
+	if (walk_by == WALK_NONE)
+		return stacks_fallback_row(kind, MTRACE_MARKER_NO_STACK);
+	uint32_t row = capture_by_memo(self, kind, at);
+	if (unlikely(!row))
+		return capture_otherwise(&(struct event){.self = self, .work = self->work}, kind, at);
+	return unlikely(walks_twice) ? compare(self, kind, at, row) : row;
 }
 
 uint32_t capture_row(const struct event *e, enum mtrace_kind kind, const struct unwind_start *at)

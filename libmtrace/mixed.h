@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "lang/jvm.h"
+#include "mixed_step.h"
 
 bool mixed_init(void);
 
@@ -26,20 +27,10 @@ static inline bool mixed_goes_on(uintptr_t pc)
 	return atomic_load_explicit(&mixed_looks, memory_order_relaxed) != 0;
 }
 
-/* Compiled frames that one thread met lately, by their pc: private to it. Its ids are of one segment. */
-enum { MIXED_NEAR = 256, MIXED_NEAR_IDS = 6 };
-struct mixed_near {
-	struct {
-		struct jvm_shortcut step;
-		uint32_t count; /* of ids */
-		uint32_t ids[MIXED_NEAR_IDS];
-	} entry[MIXED_NEAR];
-};
-
 /* Goes on with a walk that has frames[0 .. count), the last of them *at, where native rules ended. Returns how many they
    are now, at most `keep`; those of other languages have their tag. *end: UNWIND_NO_RULES when there was nothing to follow
    (then it is all as it was), or why the walk ended. `near`: the calling thread's, NULL none. */
 size_t mixed_walk(struct unwind_start *at, const struct unwind_bounds *bounds, struct mixed_near *near,
-		  struct unwind_frame *frames, size_t count, size_t keep, enum unwind_end *end);
+                  struct unwind_frame *frames, size_t count, size_t keep, enum unwind_end *end);
 
 #endif

@@ -14,7 +14,8 @@ static _Atomic uint64_t slots_touched;
 static uint64_t slot_bytes_touched(uint32_t deepest)
 {
 	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
-	uint64_t all = (offsetof(struct workspace, has_mixed) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	uint64_t all =
+		(offsetof(struct workspace, has_mixed) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
 	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
 }
 
@@ -51,8 +52,10 @@ void workspace_mend(struct workspace *work)
 	memo_forget(&work->memo);
 	work->tenure += 1ull << 32;
 	work->kind = MTRACE_KIND_NONE;
-	if (work->has_mixed)
+	if (work->has_mixed) {
 		work->past.count = 0;
+		mixed_memo_forget(&work->beyond);
+	}
 	counts_settle(&work->tallies);
 }
 
@@ -61,7 +64,7 @@ static void forget_ids(struct workspace *work)
 	memset(&work->near, 0, sizeof work->near);
 	memset(&work->children, 0, sizeof work->children);
 	if (work->has_mixed)
-		memset(&work->mixed, 0, sizeof work->mixed);
+		memset(&work->near_code, 0, sizeof work->near_code);
 }
 
 struct workspace *workspace_claim(void)

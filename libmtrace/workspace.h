@@ -12,6 +12,7 @@
 #include "counts.h"
 #include "live.h"
 #include "mixed.h"
+#include "mixed_memo.h"
 #include "stacks.h"
 #include "unwind/memo.h"
 
@@ -26,22 +27,23 @@ struct mixed_past {
 };
 
 struct workspace {
-	uint32_t slot;      /* its index */
-	uint32_t process;   /* of the owner page's generation: which process it was prepared for */
-	uint32_t deepest;   /* frames that it has had room for: what is beyond them was never touched */
+	uint32_t slot;    /* its index */
+	uint32_t process; /* of the owner page's generation: which process it was prepared for */
+	uint32_t deepest; /* frames that it has had room for: what is beyond them was never touched */
 	/* what the notes of the memo's frames are: nodes of stacks of `kind` that begin with frames[first] under `marker`;
-	   NONE: nothing */
-	uint32_t kind, first, marker;
+	   or with frames[1] under the node `under`, which is 0 else. NONE: nothing */
+	uint32_t kind, first, marker, under;
 	uint32_t count, row; /* the row of all `count` frames */
 	struct counts_tallies tallies;
 	struct live_near near;
 	struct stacks_children children;
-	uint64_t tenure;    /* counts what ends everything remembered of a stack, in its upper half */
+	uint64_t tenure; /* counts what ends everything remembered of a stack, in its upper half */
 	struct recents recents;
 	struct memo memo;
-	bool has_mixed;     /* what follows was touched: the thread's stacks have gone through another language */
+	bool has_mixed; /* what follows was touched: the thread's stacks have gone through another language */
 	struct mixed_past past;
-	struct mixed_near mixed;
+	struct mixed_near near_code;
+	struct mixed_memo beyond; /* of the memo's frames */
 };
 
 /* For the calling thread; NULL: no slot to be had. What its last thread left stays true in one process but for the memo,

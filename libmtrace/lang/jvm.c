@@ -7,12 +7,10 @@
  */
 #include "lang/jvm.h"
 
+#include "lang/jvm_again.h"
 #include "lang/jvm_blob.h"
 #include "lang/jvm_memory.h"
 #include "log.h"
-
-#define WORD sizeof(uintptr_t)
-enum { SLOT_METHOD = -3, SLOT_BCP = -8 };
 
 _Atomic(const struct jvm_code *) jvm_code;
 struct jvm_layout jvm_layout;
@@ -64,13 +62,13 @@ struct step {
 /* [bytes] of stack from `at` on. */
 static bool is_on_stack(const struct step *s, uintptr_t at, uintptr_t bytes)
 {
-	return at % WORD == 0 && at >= s->low && at < s->high && s->high - at >= bytes;
+	return at % JVM_WORD == 0 && at >= s->low && at < s->high && s->high - at >= bytes;
 }
 
 /* To a frame whose sp, once it runs again, is `sp`. The words are on the stack. */
 static bool go_to(struct step *s, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 {
-	if (sp <= s->at->sp || sp > s->high || sp % WORD || !pc)
+	if (sp <= s->at->sp || sp > s->high || sp % JVM_WORD || !pc)
 		return false;
 	*s->at = (struct unwind_start){pc, sp, fp};
 	return true;
@@ -80,43 +78,31 @@ static bool go_to(struct step *s, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 static bool leave_by_rbp(struct step *s)
 {
 	uintptr_t fp = s->at->fp;
-	return fp >= s->at->sp && is_on_stack(s, fp, 2 * WORD) &&
-	       go_to(s, jvm_word(fp + WORD), fp + 2 * WORD, jvm_word(fp));
+	return fp >= s->at->sp && is_on_stack(s, fp, 2 * JVM_WORD) &&
+	       go_to(s, jvm_word(fp + JVM_WORD), fp + 2 * JVM_WORD, jvm_word(fp));
 }
 
 static bool leave_by_size(struct step *s, int32_t words)
 {
-	uintptr_t bytes = (uintptr_t)words * WORD, sp = s->at->sp;
+	uintptr_t bytes = (uintptr_t)words * JVM_WORD, sp = s->at->sp;
 	return words >= 2 && bytes < s->high - s->low && is_on_stack(s, sp, bytes) &&
-	       go_to(s, jvm_word(sp + bytes - WORD), sp + bytes, jvm_word(sp + bytes - 2 * WORD));
-}
-
-static bool is_interpreter(uintptr_t pc)
-{
-	uintptr_t queue = jvm_word(jvm_layout.interpreter);
-	if (!queue)
-		return false;
-	uintptr_t begin = jvm_word(queue + (uintptr_t)jvm_layout.queue_code);
-	return pc - begin < (uintptr_t)jvm_int(queue + (uintptr_t)jvm_layout.queue_bytes);
-}
-
-static uintptr_t fp_slot(uintptr_t fp, intptr_t slot)
-{
-	return jvm_word(fp + (uintptr_t)(slot * (intptr_t)WORD));
+	       go_to(s, jvm_word(sp + bytes - JVM_WORD), sp + bytes, jvm_word(sp + bytes - 2 * JVM_WORD));
 }
 
 static bool leave_interpreted(struct step *s, struct jvm_frame *frame)
 {
 	uintptr_t fp = s->at->fp;
-	if (fp < s->at->sp + (uintptr_t)-SLOT_BCP * WORD || !is_on_stack(s, fp, 2 * WORD))
+	if (fp < s->at->sp + (uintptr_t)-JVM_SLOT_BCP * JVM_WORD || !is_on_stack(s, fp, 2 * JVM_WORD))
 		return false;
-	*frame = (struct jvm_frame){.code = fp_slot(fp, SLOT_METHOD), .bcp = fp_slot(fp, SLOT_BCP)};
+	*frame = (struct jvm_frame){
+		.code = jvm_slot(fp, JVM_SLOT_METHOD), .bcp = jvm_slot(fp, JVM_SLOT_BCP), .way = JVM_INTERPRETED};
 	frame->key[0] = frame->code;
 	frame->key[1] = frame->bcp;
 	/* who is interpreted is found by its rbp; and its sp is not exact after a call through a method handle, which drops
 	   an argument */
-	uintptr_t pc = jvm_word(fp + WORD), sp = is_interpreter(pc) ? fp + 2 * WORD : fp_slot(fp, jvm_layout.sender_sp_slot);
-	return sp >= fp + 2 * WORD && go_to(s, pc, sp, jvm_word(fp));
+	uintptr_t pc = jvm_word(fp + JVM_WORD),
+		  sp = jvm_is_interpreter(pc) ? fp + 2 * JVM_WORD : jvm_slot(fp, jvm_layout.sender_sp_slot);
+	return sp >= fp + 2 * JVM_WORD && go_to(s, pc, sp, jvm_word(fp));
 }
 
 /* The return address of code that is being deoptimised leads to its handler: the real one is kept in its frame. */
@@ -137,7 +123,7 @@ static uintptr_t real_pc(const struct step *s, const struct jvm_blob *blob)
 		return pc;
 	uintptr_t kept = s->at->sp + (uintptr_t)jvm_int(blob->start + (uintptr_t)jvm_layout.compiled_original_pc);
 	struct jvm_blob same;
-	if (!is_on_stack(s, kept, WORD) || !jvm_blob_at(jvm_word(kept), &same) || same.start != blob->start)
+	if (!is_on_stack(s, kept, JVM_WORD) || !jvm_blob_at(jvm_word(kept), &same) || same.start != blob->start)
 		return pc;
 	return jvm_word(kept);
 }
@@ -151,48 +137,67 @@ static bool leave_compiled(struct step *s, const struct jvm_blob *blob, struct j
 	return leave_by_size(s, blob->frame_words);
 }
 
-static enum jvm_step leave_stub(struct step *s, const struct jvm_blob *blob)
+static enum jvm_step leave_stub(struct step *s, const struct jvm_blob *blob, struct jvm_frame *frame)
 {
-	if (blob->frame_words > 0)
+	bool by_size = blob->frame_words > 0;
+	*frame = (struct jvm_frame){.code = blob->start, .way = by_size ? JVM_BY_SIZE : JVM_BY_FRAME};
+	if (by_size)
 		return leave_by_size(s, blob->frame_words) ? JVM_OTHER : JVM_LOST;
 	if (jvm_blob_is_named(blob, "StubRoutines (cont"))
 		return JVM_BOTTOM; /* the outermost frame that was thawed: the rest of the virtual thread is in the heap */
 	return leave_by_rbp(s) ? JVM_OTHER : JVM_LOST;
 }
 
-enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds, struct jvm_frame *frame)
+static enum jvm_step leave_call_stub(struct step *s, struct jvm_frame *frame)
 {
-	struct step s = {at, from, bounds->high & ~(uintptr_t)(WORD - 1)};
+	*frame = (struct jvm_frame){.way = JVM_BY_FRAME};
+	return leave_by_rbp(s) ? JVM_OTHER : JVM_LOST;
+}
+
+enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds,
+                       struct jvm_frame *frame)
+{
+	struct step s = {at, from, bounds->high & ~(uintptr_t)(JVM_WORD - 1)};
 	struct jvm_blob blob;
 	if (from < bounds->low || at->sp < from)
 		return JVM_LOST;
-	if (is_interpreter(at->pc))
+	if (jvm_is_interpreter(at->pc))
 		return leave_interpreted(&s, frame) ? JVM_JAVA : JVM_LOST;
 	if (at->pc == jvm_word(jvm_layout.call_stub_return))
-		return leave_by_rbp(&s) ? JVM_OTHER : JVM_LOST;
+		return leave_call_stub(&s, frame);
 	if (!jvm_blob_at(at->pc, &blob))
 		return JVM_LOST;
 	if (!blob.is_method)
-		return leave_stub(&s, &blob);
+		return leave_stub(&s, &blob, frame);
 	return leave_compiled(&s, &blob, frame) ? JVM_JAVA : JVM_LOST;
 }
 
-bool jvm_remember(struct jvm_shortcut *shortcut, uintptr_t pc, const struct jvm_frame *frame)
+/* The words that jvm_is_same_code looks at. */
+static void note_code(struct jvm_past *past, const struct jvm_frame *frame)
 {
-	if (frame->pc != pc) /* interpreted, or deoptimised */
-		return false;
-	shortcut->code = frame->code;
-	shortcut->id = (uint32_t)frame->key[1];
-	shortcut->frame_words = jvm_int(frame->code + (uintptr_t)jvm_layout.blob_frame_words);
-	return true;
+	past->mark = jvm_word(frame->code + (uintptr_t)jvm_layout.blob_name);
+	past->frame_words = jvm_int(frame->code + (uintptr_t)jvm_layout.blob_frame_words);
+	past->id = frame->pc ? (uint32_t)frame->key[1] : 0;
 }
 
-enum jvm_step jvm_step_again(const struct jvm_shortcut *shortcut, struct unwind_start *at, uintptr_t from,
-			     const struct unwind_bounds *bounds)
+bool jvm_remember(struct jvm_past *past, uintptr_t pc, const struct jvm_frame *frame, uint64_t identity)
 {
-	struct step s = {at, from, bounds->high & ~(uintptr_t)(WORD - 1)};
-	if (!jvm_blob_is_method(shortcut->code) ||
-	    (uint32_t)jvm_int(shortcut->code + (uintptr_t)jvm_layout.compiled_id) != shortcut->id || from < bounds->low)
+	*past = (struct jvm_past){.pc = pc, .code = frame->code};
+	if (frame->way == JVM_INTERPRETED) {
+		past->mark = frame->bcp;
+		past->identity = identity;
+		return true;
+	}
+	if (frame->code)
+		note_code(past, frame);
+	return !frame->pc || frame->pc == pc; /* else it is deoptimised */
+}
+
+enum jvm_step jvm_step_again(const struct jvm_past *past, struct unwind_start *at, uintptr_t from,
+                             const struct unwind_bounds *bounds)
+{
+	struct step s = {at, from, bounds->high & ~(uintptr_t)(JVM_WORD - 1)};
+	if (from < bounds->low || !jvm_is_same_method(past))
 		return JVM_OTHER;
-	return leave_by_size(&s, shortcut->frame_words) ? JVM_JAVA : JVM_LOST;
+	return leave_by_size(&s, past->frame_words) ? JVM_JAVA : JVM_LOST;
 }

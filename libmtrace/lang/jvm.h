@@ -39,39 +39,52 @@ static inline bool jvm_has_code(uintptr_t pc)
 bool jvm_find(uintptr_t pc);
 
 enum jvm_step {
-	JVM_JAVA,  /* *frame is a frame of one method and what is inlined in it; *at has gone outwards */
-	JVM_OTHER, /* a stub: nothing to show; *at has gone outwards */
+	JVM_JAVA,   /* *frame is a frame of one method and what is inlined in it; *at has gone outwards */
+	JVM_OTHER,  /* a stub: nothing to show; *at has gone outwards */
 	JVM_BOTTOM, /* where a virtual thread is mounted: what is further out is its carrier's */
-	JVM_LOST   /* it cannot be followed */
+	JVM_LOST    /* it cannot be followed */
+};
+
+/* What a step reads to leave a frame. */
+enum jvm_way {
+	JVM_BY_SIZE,    /* return address and frame register lie below the caller's sp */
+	JVM_BY_FRAME,   /* they lie at the frame register, and the caller's sp above them */
+	JVM_INTERPRETED /* so they do, and the caller's sp is in a slot, unless the caller is interpreted, too */
 };
 
 /* What tells one physical frame from all others, reused addresses included: compiled code by pc and compile id; an
    interpreted frame by its method, bytecode and what the method's name hangs on. */
 struct jvm_frame {
 	uint64_t key[2];
-	uintptr_t pc;   /* as it would be without deoptimisation; 0: interpreted */
-	uintptr_t code; /* the nmethod; interpreted: the Method */
-	uintptr_t bcp;  /* interpreted: the bytecode pointer, 0 in a native method */
+	uintptr_t pc; /* as it would be without deoptimisation; 0: interpreted, or a stub */
+	uintptr_t
+		code; /* the nmethod, or the stub's blob (0: the stub through which C++ calls Java); interpreted: the Method */
+	uintptr_t bcp; /* interpreted: the bytecode pointer, 0 in a native method */
+	enum jvm_way way;
 };
 
 /* One step outwards from *at, whose pc is the JVM's code. `from`: the sp where the walk came in. */
-enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds, struct jvm_frame *frame);
+enum jvm_step jvm_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds,
+                       struct jvm_frame *frame);
 
-/* A step out of compiled code that was taken before, by a thread for itself: its code is told by its place, its kind and
-   its compile id, so the same words there mean the same code, and the same step. */
-struct jvm_shortcut {
-	uintptr_t pc; /* 0: none */
-	uintptr_t code;
-	uint32_t id;
-	int32_t frame_words;
+/* A step that was taken before, by a thread for itself: what it was decided by besides words of the stack. Code is told by
+   its place, its kind and its compile id, so the same words there mean the same code, and the same step (lang/jvm_again.h). */
+struct jvm_past {
+	uintptr_t pc;   /* 0: none */
+	uintptr_t code; /* as in struct jvm_frame */
+	uintptr_t mark; /* the name of the code's kind, a literal of libjvm; interpreted: the bytecode pointer */
+	union {
+		struct {
+			uint32_t id; /* the compile id; 0 for a stub */
+			int32_t frame_words;
+		};
+		uint64_t identity; /* interpreted */
+	};
 };
 
-/* Of a step that jvm_step has just taken from `pc`; false: it depends on more than the pc. */
-bool jvm_remember(struct jvm_shortcut *shortcut, uintptr_t pc, const struct jvm_frame *frame);
-
-/* As jvm_step from shortcut->pc, which *at is at. JVM_OTHER: it does not hold any more, nothing was done. */
-enum jvm_step jvm_step_again(const struct jvm_shortcut *shortcut, struct unwind_start *at, uintptr_t from,
-			     const struct unwind_bounds *bounds);
+/* Of a step that jvm_step has just taken from `pc`; false: it depends on more. An interpreted frame has its identity: the
+   caller knew it before. */
+bool jvm_remember(struct jvm_past *past, uintptr_t pc, const struct jvm_frame *frame, uint64_t identity);
 
 /* ---- names: for a frame that is new --------------------------------------------------------------------------- */
 

@@ -119,13 +119,6 @@ static bool is_method_name(uintptr_t at)
 	return native || !strcmp(name, "nmethod");
 }
 
-bool jvm_blob_is_method(uintptr_t start)
-{
-	uintptr_t name = name_of(start);
-	return name && (name == atomic_load_explicit(&method_names[0], memory_order_relaxed) ||
-			name == atomic_load_explicit(&method_names[1], memory_order_relaxed));
-}
-
 bool jvm_blob_is_named(const struct jvm_blob *blob, const char *begin)
 {
 	char name[NAME_BYTES];

@@ -23,9 +23,6 @@ struct jvm_blob {
 
 bool jvm_blob_at(uintptr_t pc, struct jvm_blob *blob);
 
-/* Is there a method's blob at `start`, as there was before? Inside the code cache. */
-bool jvm_blob_is_method(uintptr_t start);
-
 /* Does the name of a blob that is not a method begin so? */
 bool jvm_blob_is_named(const struct jvm_blob *blob, const char *begin);
 

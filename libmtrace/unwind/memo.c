@@ -61,8 +61,12 @@ static __attribute__((noinline)) void step(struct rewalk *r, struct memo_frame *
 	struct walk *w = &r->w;
 	uint64_t word = rule_here(w);
 	uint32_t rule = rules_rule(word);
-	*f = (struct memo_frame){.sp = w->at.sp, .check = w->at.pc, .fp = w->at.fp, .tag = rules_tag(word), .rule = rule,
-				 .flags = w->exact ? MEMO_EXACT | MEMO_INTERRUPTED : 0};
+	*f = (struct memo_frame){.sp = w->at.sp,
+	                         .check = w->at.pc,
+	                         .fp = w->at.fp,
+	                         .tag = rules_tag(word),
+	                         .rule = rule,
+	                         .flags = w->exact ? MEMO_EXACT | MEMO_INTERRUPTED : 0};
 	r->end_kind = rule_kind(rule);
 	if (rule_is_plain(rule) && step_plain(word, &w->at, reach_of(&w->memory, w->at.sp))) {
 		w->exact = 0;
@@ -147,7 +151,8 @@ static inline __attribute__((always_inline)) void step_plainly(struct rewalk *r)
 		if (met != frames && is_at(met - 1, &at, 0))
 			break;
 		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
-		*to = (struct memo_frame){.sp = at.sp, .check = at.pc, .fp = at.fp, .tag = rules_tag(word), .rule = rules_rule(word)};
+		*to = (struct memo_frame){
+			.sp = at.sp, .check = at.pc, .fp = at.fp, .tag = rules_tag(word), .rule = rules_rule(word)};
 		if (unlikely(!word || !rule_is_plain(rules_rule(word))) || unlikely(!step_plain(word, &at, reach)))
 			break;
 		if (unlikely(at.pc == 0)) {
@@ -232,7 +237,7 @@ static bool rewalk_from(struct rewalk *r, const struct unwind_start *start, cons
 static bool end_stands(const struct memo *m, const struct rules_view *rules)
 {
 	const struct memo_frame *f = &m->frames[0];
-	return m->end != UNWIND_NO_RULES ||
+	return m->end != UNWIND_NO_RULES || m->is_bare ||
 	       rule_kind(rules_rule(rules_fetch(rules, memo_pc(f), (f->flags & MEMO_INTERRUPTED) != 0))) == RULE_NONE;
 }
 
@@ -244,7 +249,7 @@ static bool is_end_by_rule(const struct rewalk *r)
 }
 
 static __attribute__((noinline)) uint32_t rewalk(struct memo *m, const struct unwind_start *start,
-						 const struct unwind_bounds *bounds, const struct rules_view *rules)
+                                                 const struct unwind_bounds *bounds, const struct rules_view *rules)
 {
 	struct rewalk r;
 	r.m = m;
@@ -259,8 +264,10 @@ static __attribute__((noinline)) uint32_t rewalk(struct memo *m, const struct un
 		memo_forget(m);
 		return MEMO_CANNOT;
 	}
-	if (kept == 0)
+	if (kept == 0) {
 		m->end = (uint32_t)r.w.state;
+		m->is_bare = false;
+	}
 	m->generation = keep(&r, kept) && (kept || is_end_by_rule(&r)) ? rules->epoch : 0;
 	return kept;
 }
@@ -268,7 +275,8 @@ static __attribute__((noinline)) uint32_t rewalk(struct memo *m, const struct un
 uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds)
 {
 	struct rules_view rules = rules_view();
-	if (unlikely(start->sp - bounds->low >= bounds->high - bounds->low || (start->sp & (ARCH_WORD - 1)) || !rules.map))
+	if (unlikely(start->sp - bounds->low >= bounds->high - bounds->low || (start->sp & (ARCH_WORD - 1)) ||
+	             !rules.map))
 		return MEMO_CANNOT;
 	if (unlikely(m->generation != rules.epoch))
 		m->count = 0;
@@ -380,7 +388,7 @@ __attribute__((cold, noinline)) void recents_begin(struct recents *all, uint64_t
 }
 
 void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
-		      uint64_t stamp, uint32_t kind, uint32_t result)
+                      uint64_t stamp, uint32_t kind, uint32_t result)
 {
 	uint32_t words, joint;
 	if (!is_worth_it(all) || !is_by_words_alone(m, start))

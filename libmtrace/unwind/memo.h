@@ -35,9 +35,9 @@ struct memo_frame {
 	uintptr_t sp;
 	uintptr_t check; /* the pc; the top bit is set when arriving here takes more than the return address */
 	uintptr_t fp;
-	uint32_t tag;    /* as in struct unwind_frame */
-	uint32_t note;   /* the caller's own number; 0 when the frame is new */
-	uint32_t rule;   /* of this frame: what its step outwards reads */
+	uint32_t tag;  /* as in struct unwind_frame */
+	uint32_t note; /* the caller's own number; 0 when the frame is new */
+	uint32_t rule; /* of this frame: what its step outwards reads */
 	uint32_t flags;
 };
 _Static_assert(sizeof(struct memo_frame) == 40, "five words");
@@ -56,9 +56,10 @@ struct memo {
 	uint32_t count;
 	uint32_t end;        /* enum unwind_end */
 	uint64_t generation; /* of the rules; 0: nothing is kept */
+	bool is_bare;        /* the caller's, until frames[0] is another: no object will ever be where its code is */
 	struct memo_frame frames[UNWIND_MAX_DEPTH];
 	union {
-		struct memo_frame walked[UNWIND_MAX_DEPTH]; /* of the walk under way, innermost first */
+		struct memo_frame walked[UNWIND_MAX_DEPTH];  /* of the walk under way, innermost first */
 		struct unwind_frame plain[UNWIND_MAX_DEPTH]; /* the caller's, for a walk that the memo cannot do */
 	};
 };
@@ -103,8 +104,9 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 {
 	for (;;) {
 		const struct memo_frame *f = frames + i;
-		for (; i >= 4 && likely(!(memo_differs(f - 1) | memo_differs(f - 2) | memo_differs(f - 3) |
-					  memo_differs(f - 4))); i -= 4)
+		for (; i >= 4 &&
+		       likely(!(memo_differs(f - 1) | memo_differs(f - 2) | memo_differs(f - 3) | memo_differs(f - 4)));
+		     i -= 4)
 			f -= 4;
 		while (i > 0 && likely(!memo_differs(f - 1))) {
 			f--;
@@ -128,15 +130,16 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 enum { RECENT_WORDS = 20, RECENT_SETS = 32, RECENT_WAYS = 4, RECENT_CALLERS = 64, RECENT_CREDIT = 64 };
 
 struct recent {
-	uintptr_t pc, sp;  /* sp 0: nothing is remembered */
-	uint32_t result;   /* the caller's */
-	uint16_t what;     /* the caller's kind; RECENT_NEEDS_FP: `fp` is compared, too */
-	uint8_t words;     /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
-	uint8_t found;     /* since it was thought of giving it up */
-	uint32_t joint;    /* index of the memo's frame: a multiple of four; 0: the outermost, which ends every such walk */
-	uint32_t note;     /* its note */
+	uintptr_t pc, sp; /* sp 0: nothing is remembered */
+	uint32_t result;  /* the caller's */
+	uint16_t what;    /* the caller's kind; RECENT_NEEDS_FP: `fp` is compared, too */
+	uint8_t words;    /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
+	uint8_t found;    /* since it was thought of giving it up */
+	uint32_t
+		joint; /* index of the memo's frame: a multiple of four; 0: the outermost, which ends every such walk */
+	uint32_t note; /* its note */
 	uintptr_t fp;
-	uintptr_t joint_sp, joint_fp; /* with which the words arrive there */
+	uintptr_t joint_sp, joint_fp;  /* with which the words arrive there */
 	uint32_t offset[RECENT_WORDS]; /* from sp */
 	uint64_t value[RECENT_WORDS];
 	uint64_t reserved[3];
@@ -182,7 +185,8 @@ static inline bool recent_agrees(const struct recent *r)
 	const uint32_t words = r->words;
 	uint32_t i = 0;
 	do {
-		if (unlikely(word_at(sp + r->offset[i]) != r->value[i]) || unlikely(word_at(sp + r->offset[i + 1]) != r->value[i + 1]) ||
+		if (unlikely(word_at(sp + r->offset[i]) != r->value[i]) ||
+		    unlikely(word_at(sp + r->offset[i + 1]) != r->value[i + 1]) ||
 		    unlikely(word_at(sp + r->offset[i + 2]) != r->value[i + 2]) ||
 		    unlikely(word_at(sp + r->offset[i + 3]) != r->value[i + 3]))
 			return false;
@@ -199,7 +203,8 @@ static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
 {
 	for (const struct memo_frame *f = frames + i; f != frames; f -= 4)
 		if ((unlikely(memo_differs(f - 1)) || unlikely(memo_differs(f - 2)) || unlikely(memo_differs(f - 3)) ||
-		     unlikely(memo_differs(f - 4))) && unlikely(!memo_four_stand(f)))
+		     unlikely(memo_differs(f - 4))) &&
+		    unlikely(!memo_four_stand(f)))
 			return false;
 	return true;
 }
@@ -209,8 +214,9 @@ static inline bool recent_joins(const struct recent *r, const struct memo *m, ui
 {
 	const struct memo_frame *f = &m->frames[r->joint];
 	if (unlikely(r->joint >= m->count) || unlikely(m->generation != generation) || unlikely(f->note != r->note) ||
-	    unlikely(f->sp != r->joint_sp) || (unlikely(f->flags & (MEMO_INTERRUPTED | MEMO_NEED_FP)) &&
-					       (f->flags & MEMO_INTERRUPTED || f->fp != r->joint_fp)))
+	    unlikely(f->sp != r->joint_sp) ||
+	    (unlikely(f->flags & (MEMO_INTERRUPTED | MEMO_NEED_FP)) &&
+	     (f->flags & MEMO_INTERRUPTED || f->fp != r->joint_fp)))
 		return false;
 	return memo_stands(m->frames, r->joint);
 }
@@ -219,9 +225,10 @@ static inline bool recent_joins(const struct recent *r, const struct memo *m, ui
 void recents_begin(struct recents *all, uint64_t stamp);
 
 /* The walk that would end as one from here, NULL none. */
-static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all, const struct memo *m,
-									       const struct unwind_start *start,
-									       uint64_t stamp, uint32_t kind)
+static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all,
+                                                                               const struct memo *m,
+                                                                               const struct unwind_start *start,
+                                                                               uint64_t stamp, uint32_t kind)
 {
 	if (unlikely(all->stamp != stamp))
 		recents_begin(all, stamp);
@@ -240,6 +247,6 @@ static inline __attribute__((always_inline)) const struct recent *recents_find(s
    alone decide, in place of one that was not found lately (the clock of Corbato, 1968). That pays where a good part is
    found again; with less, some walks are remembered, to learn when it changes. */
 void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
-		      uint64_t stamp, uint32_t kind, uint32_t result);
+                      uint64_t stamp, uint32_t kind, uint32_t result);
 
 #endif
