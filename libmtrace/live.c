@@ -128,16 +128,15 @@ static uint32_t find_chunk(uint64_t key)
 __attribute__((noinline)) struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address,
 								    struct live_near *near)
 {
-	uint64_t key = live_near_key(family, address);
-	uint32_t id = find_chunk(live_root_key(family, address));
+	uint32_t place = live_near_place(address), id = find_chunk(live_root_key(family, address));
 	if (!id)
 		return NULL;
 	/* a thread that is cancelled half way leaves an entry without a key */
-	near->entry[key % LIVE_NEAR].key = 0;
+	near->entry[place].key = 0;
 	atomic_signal_fence(memory_order_seq_cst);
-	near->entry[key % LIVE_NEAR].chunk = chunk_at(id);
+	near->entry[place].chunk = chunk_at(id);
 	atomic_signal_fence(memory_order_seq_cst);
-	near->entry[key % LIVE_NEAR].key = key;
+	near->entry[place].key = live_near_key(family, address);
 	return chunk_at(id);
 }
 

@@ -95,12 +95,12 @@ static inline uint32_t live_root_place(uint64_t key)
 }
 
 /* The chunks that one thread met last: private to it, and true for ever, since chunks stay where they are (L3). */
-enum { LIVE_NEAR = 4 };
+enum { LIVE_NEAR_BITS = 4 };
 struct live_near {
 	struct {
 		uint64_t key; /* live_near_key */
 		struct mtrace_live_chunk *chunk;
-	} entry[LIVE_NEAR];
+	} entry[1 << LIVE_NEAR_BITS];
 };
 
 /* Never 0. All bits of the address: the program may free what it likes. */
@@ -109,15 +109,21 @@ static inline uint64_t live_near_key(enum mtrace_family family, uintptr_t addres
 	return address >> 24 | (family + 1ull) << 40;
 }
 
+/* As live_root_place: the arenas of glibc begin at multiples of 64 MiB. */
+static inline uint32_t live_near_place(uintptr_t address)
+{
+	return (uint32_t)(address >> 24) * 0x9e3779b9u >> (32 - LIVE_NEAR_BITS);
+}
+
 /* The chunk of an address, NULL none. Remembered in `near`. */
 struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address, struct live_near *near);
 
 /* The page's leaf entry; 0: there is none. */
 static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
-	uint64_t key = live_near_key(family, address);
-	struct mtrace_live_chunk *c = near->entry[key % LIVE_NEAR].chunk;
-	if (unlikely(near->entry[key % LIVE_NEAR].key != key) && !(c = live_find_chunk(family, address, near)))
+	uint32_t place = live_near_place(address);
+	struct mtrace_live_chunk *c = near->entry[place].chunk;
+	if (unlikely(near->entry[place].key != live_near_key(family, address)) && !(c = live_find_chunk(family, address, near)))
 		return 0;
 	return atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
 				    memory_order_acquire); /* pairs: L3 */
