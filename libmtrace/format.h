@@ -483,7 +483,7 @@ struct mtrace_live_chunk {
 struct mtrace_live_line {
 	_Atomic uint64_t word[MTRACE_LIVE_SLOTS];
 	_Atomic uint32_t side[MTRACE_LIVE_SLOTS];
-	uint32_t reserved;
+	_Atomic uint32_t mixed; /* the writer's: blocks may stand in other slots than it looks at first; 0 in older segments */
 };
 static_assert(sizeof(struct mtrace_live_line) == 64, "one cache line");
 

@@ -31,9 +31,21 @@ static struct mtrace_live_huge *huge_at(uint32_t i)
 #define NO_WORD ((uint64_t)MTRACE_SLOT_SIZE_HUGE << MTRACE_SLOT_ROW_BITS)
 struct mtrace_live_line live_no_line = {.word = {NO_WORD, NO_WORD, NO_WORD, NO_WORD, NO_WORD}};
 
+/* Where pages without a leaf lead to (live_line_at): nothing is put there. */
+static void make_line_of_none(void)
+{
+	struct mtrace_live_line *none = (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES];
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
+		atomic_store_explicit(&none->word[i], NO_WORD, memory_order_relaxed);
+}
+
 bool live_init(void)
 {
-	return segment_ensure(MTRACE_REGION_LIVE_ROOT, MTRACE_LIVE_ROOT_ENTRIES * sizeof(uint64_t));
+	if (!segment_ensure(MTRACE_REGION_LIVE_ROOT, MTRACE_LIVE_ROOT_ENTRIES * sizeof(uint64_t)) ||
+	    !segment_ensure(MTRACE_REGION_LIVE_LINES, sizeof(struct mtrace_live_line)))
+		return false;
+	make_line_of_none();
+	return true;
 }
 
 /* ---- sizes of 256 MiB and more ------------------------------------------------------------------------ */
@@ -90,6 +102,15 @@ static void huge_clear(uint64_t key)
 	struct mtrace_live_huge *h = segment_has(MTRACE_REGION_LIVE_HUGE, 1) ? huge_find(key, key) : NULL;
 	if (h)
 		atomic_store_explicit(&h->address, 0, memory_order_release);
+}
+
+/* Before the word that says so. What the block before it had was read by then. */
+static inline void huge_replace(uint64_t key, uint64_t old, uint64_t size)
+{
+	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE))
+		huge_store(key, size);
+	else if (unlikely(old >= MTRACE_SLOT_SIZE_HUGE))
+		huge_clear(key);
 }
 
 /* ---- words ----------------------------------------------------------------------------------------- */
@@ -200,10 +221,20 @@ static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struc
 	return false;
 }
 
-static atomic_word *empty_in_line(struct mtrace_live_line *line)
+/* Its home, if that is empty; else another, and the line is mixed from now on (L6): before the block is put in. */
+static uint32_t choose_slot(struct mtrace_live_line *line, uint32_t empty, uint32_t home)
+{
+	if (empty & 1u << home)
+		return home;
+	if (!live_is_mixed(line))
+		atomic_store_explicit(&line->mixed, 1, memory_order_relaxed);
+	return (uint32_t)__builtin_ctz(empty);
+}
+
+static atomic_word *empty_in_line(struct mtrace_live_line *line, uint32_t home)
 {
 	uint32_t slots = live_empty(line);
-	return slots ? &line->word[__builtin_ctz(slots)] : NULL;
+	return slots ? &line->word[choose_slot(line, slots, home)] : NULL;
 }
 
 /* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */
@@ -217,9 +248,23 @@ static bool find_slot(uint64_t leaf, uintptr_t address, struct slot *found, stru
 		if (find_in_line(line, granules, found))
 			return true;
 		if (empty && !empty->word)
-			empty->word = empty_in_line(line);
+			empty->word = empty_in_line(line, live_home(live_way_into(leaf, live_granule(address))));
 	}
 	return false;
+}
+
+__attribute__((noinline)) bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side)
+{
+	uint32_t empty = live_empty(at.line), found = live_of_granule(at.line, live_granules(address));
+	if (unlikely(!empty) || (unlikely(found) && (live_granule(address) || found & ~empty)))
+		return false;
+	return live_take(at.line, choose_slot(at.line, empty, at.home), word, side);
+}
+
+__attribute__((noinline)) uint32_t live_look_through(struct mtrace_live_line *line, uintptr_t address)
+{
+	struct slot found;
+	return find_in_line(line, live_granules(address), &found) ? (uint32_t)(found.word - line->word) : MTRACE_LIVE_SLOTS;
 }
 
 static uint64_t first_leaf(atomic_word *page)
@@ -313,8 +358,6 @@ __attribute__((noinline)) enum live_result live_insert(enum mtrace_family family
 	uint64_t word = make_word(address, block);
 	if (!page)
 		return LIVE_FULL;
-	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
-		huge_store(huge_key(family, address), block->size);
 	for (int tries = 0; tries < 64; tries++) { /* each failure is another thread's success, or a leaf more */
 		struct slot found, empty = {NULL, 0};
 		uint64_t leaf = first_leaf(page);
@@ -322,9 +365,11 @@ __attribute__((noinline)) enum live_result live_insert(enum mtrace_family family
 			read_block(huge_key(family, address), found.value,
 				   atomic_load_explicit(side_of(found.word), memory_order_relaxed), old);
 			bool moved = found.value & MTRACE_SLOT_MOVING;
+			huge_replace(huge_key(family, address), old->size, block->size);
 			if (set_slot(&found, word, block->side))
 				return moved ? LIVE_DONE : LIVE_REPLACED;
 		} else if (likely(empty.word)) {
+			huge_replace(huge_key(family, address), 0, block->size);
 			if (likely(set_slot(&empty, word, block->side)))
 				return LIVE_DONE;
 		} else if (!add_leaf(page, leaf, block->size)) {
@@ -356,7 +401,7 @@ static atomic_word *find_empty(uint64_t leaf, uintptr_t address)
 		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
 		if (line == &live_no_line)
 			return NULL;
-		atomic_word *empty = empty_in_line(line);
+		atomic_word *empty = empty_in_line(line, live_home(live_way_into(leaf, live_granule(address))));
 		if (empty)
 			return empty;
 	}
@@ -495,10 +540,7 @@ bool live_move_in_place(const struct live_move *move, const struct live_block *b
 {
 	if (unlikely(atomic_load_explicit(move->word, memory_order_relaxed) != move->tagged))
 		return false;
-	if (unlikely(block->size >= MTRACE_SLOT_SIZE_HUGE))
-		huge_store(move->key, block->size);
-	else if (unlikely(move->old.size >= MTRACE_SLOT_SIZE_HUGE))
-		huge_clear(move->key);
+	huge_replace(move->key, move->old.size, block->size);
 	atomic_store_explicit(move->word, make_word(move->key & 4095, block), memory_order_release); /* L1: it never left us */
 	atomic_store_explicit(move->side, block->side, memory_order_relaxed); /* L4 */
 	return true;

@@ -15,6 +15,9 @@
  *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
  *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
+ *   L6 a block stands in its home slot, or its line is mixed: which is said before the block is in another slot, and never
+ *      taken back. So in a line that is not mixed one look tells whether a block is there. Who looks for a block of its own
+ *      sees what was said when the block was put in, by the order that brought it the address.
  *   L5 where an address may be live several times (the family JNI_BUFFER), L2 does not hold, slots are cleared by
  *      compare-and-swap, too, and such an address is never replaced or moved: each success of a remove is one insert's.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.
@@ -132,14 +135,31 @@ static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t addr
 /* A line in which no block is found and none can be put: every word is a huge one's, which the slow paths look at again. */
 extern struct mtrace_live_line live_no_line SHIM_OWN;
 
-/* The granule's line in a leaf; live_no_line: the entry is 0, or damaged. */
-static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule)
+/* A block's place in a leaf: the line, above SHIFT, and how far into what the line is for, in 512ths. */
+enum { LIVE_PLACE_SHIFT = 9 };
+static inline uint64_t live_way_into(uint64_t leaf, uint32_t granule)
 {
-	uint64_t line = MTRACE_LEAF_LINE(leaf) + ((uint64_t)granule * MTRACE_LEAF_LINES(leaf) >> 9);
-	uint64_t offset = line * sizeof(struct mtrace_live_line);
-	if (unlikely(!leaf) || unlikely(!segment_has(MTRACE_REGION_LIVE_LINES, offset + 1))) /* commits are whole pages */
+	return (uint64_t)granule * MTRACE_LEAF_LINES(leaf);
+}
+
+/* Without a leaf (entry 0) it is line 0, which is made like live_no_line. live_no_line: the entry is damaged. */
+static inline struct mtrace_live_line *live_line_at(uint64_t leaf, uint64_t way)
+{
+	uint64_t offset = (MTRACE_LEAF_LINE(leaf) + (way >> LIVE_PLACE_SHIFT)) * sizeof(struct mtrace_live_line);
+	if (unlikely(!segment_has_begun(MTRACE_REGION_LIVE_LINES, offset))) /* commits are whole pages */
 		return &live_no_line;
 	return (struct mtrace_live_line *)(void *)(segment.base[MTRACE_REGION_LIVE_LINES] + offset);
+}
+
+static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule)
+{
+	return live_line_at(leaf, live_way_into(leaf, granule));
+}
+
+/* The slot of its line that a block has to itself where blocks are as far apart as its leaf expects (L6). */
+static inline uint32_t live_home(uint64_t way)
+{
+	return (uint32_t)((way & ((1u << LIVE_PLACE_SHIFT) - 1)) * MTRACE_LIVE_SLOTS >> LIVE_PLACE_SHIFT);
 }
 
 /* Which slots of a line are empty, and which have blocks of a granule: bit i is slot i's. Hints: a slot's word is read, or
@@ -190,12 +210,13 @@ static inline uint64_t live_word(uintptr_t address, uint32_t row, uint64_t size)
 struct live_place {
 	uint64_t leaf;
 	struct mtrace_live_line *line;
+	uint32_t home;
 };
 
 static inline struct live_place live_find(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
-	uint64_t leaf = live_first_leaf(family, address, near);
-	return (struct live_place){leaf, live_line(leaf, live_granule(address))};
+	uint64_t leaf = live_first_leaf(family, address, near), way = live_way_into(leaf, live_granule(address));
+	return (struct live_place){leaf, live_line_at(leaf, way), live_home(way)};
 }
 
 static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t word, uint32_t side)
@@ -208,6 +229,14 @@ static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t
 	return true;
 }
 
+static inline bool live_is_mixed(struct mtrace_live_line *line)
+{
+	return atomic_load_explicit(&line->mixed, memory_order_relaxed); /* L6 */
+}
+
+/* In a mixed line: any slot that is empty, unless the block is there. false: nothing was done. */
+bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side);
+
 /* Puts a new block where there is nothing in its way. false: nothing was done, live_insert knows better. `at` is what
    live_find said: leaves that came in front of it since have no slot of this address. */
 static inline __attribute__((always_inline)) bool live_put(struct live_place at, uintptr_t address, uint32_t row,
@@ -217,30 +246,33 @@ static inline __attribute__((always_inline)) bool live_put(struct live_place at,
 		return false;
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE))
 		return false;
-	uint32_t empty = live_empty(at.line), found = live_of_granule(at.line, live_granules(address));
-	if (unlikely(!empty) || (unlikely(found) && (live_granule(address) || found & ~empty)))
-		return false;
-	return live_take(at.line, (uint32_t)__builtin_ctz(empty), live_word(address, row, size), side);
+	if (live_is_mixed(at.line))
+		return live_put_anywhere(at, address, live_word(address, row, size), side);
+	return live_take(at.line, at.home, live_word(address, row, size), side);
 }
+
+/* The slot of a block in its line, MTRACE_LIVE_SLOTS: none. */
+uint32_t live_look_through(struct mtrace_live_line *line, uintptr_t address);
 
 /* Takes a block out of the line where most are. false: it is not there, live_remove knows better. */
 static inline __attribute__((always_inline)) bool live_drop(struct live_place at, uintptr_t address, struct live_block *old)
 {
 	uint64_t granules = live_granules(address);
-	uint32_t found = live_of_granule(at.line, granules);
-	if (unlikely(!found))
-		return false;
-	uint32_t i = (uint32_t)__builtin_ctz(found);
-	_Atomic uint64_t *slot = &at.line->word[i];
-	uint64_t word = atomic_load_explicit(slot, memory_order_acquire); /* pairs: live_take */
-	if (unlikely(!live_is(word, granules)))
-		return false;
+	uint32_t i = at.home;
+	uint64_t word = atomic_load_explicit(&at.line->word[i], memory_order_acquire); /* pairs: live_take */
+	if (!live_is(word, granules)) {
+		if (unlikely(!live_is_mixed(at.line)) || unlikely((i = live_look_through(at.line, address)) == MTRACE_LIVE_SLOTS))
+			return false;
+		word = atomic_load_explicit(&at.line->word[i], memory_order_acquire); /* pairs: live_take */
+		if (unlikely(!live_is(word, granules)))
+			return false;
+	}
 	old->row = MTRACE_SLOT_ROW(word);
 	old->size = MTRACE_SLOT_SIZE(word);
 	old->side = atomic_load_explicit(&at.line->side[i], memory_order_relaxed); /* L4 */
 	if (unlikely(old->size == MTRACE_SLOT_SIZE_HUGE))
 		return false;
-	atomic_store_explicit(slot, 0, memory_order_release); /* L1 */
+	atomic_store_explicit(&at.line->word[i], 0, memory_order_release); /* L1 */
 	return true;
 }
 

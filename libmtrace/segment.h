@@ -82,6 +82,12 @@ static inline bool segment_has(enum mtrace_region_id region, uint64_t end)
 	return end <= atomic_load_explicit(&segment.committed[region], memory_order_acquire);
 }
 
+/* Is the region's byte at `offset` there? */
+static inline bool segment_has_begun(enum mtrace_region_id region, uint64_t offset)
+{
+	return offset < atomic_load_explicit(&segment.committed[region], memory_order_acquire);
+}
+
 /* Somebody else wrote into the segment: it is marked poisoned, and this process records no more. Returns false. */
 bool segment_damaged(void);
 
