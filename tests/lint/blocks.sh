@@ -19,7 +19,7 @@ type_in() {
 	shift
 	(cd "$work/tree" && unset MTRACE_OPTIONS LD_PRELOAD &&
 		env HOME="$work" XDG_STATE_HOME="$work/state" XDG_CACHE_HOME="$work/cache" "$@" \
-			timeout --kill-after=5 60 bash -e "$block" 2>&1 </dev/null)
+			timeout --kill-after=5 300 bash -e "$block" 2>&1 </dev/null)
 }
 
 # list_blocks FILE LANGUAGE DIRECTORY: writes each block of that language to DIRECTORY/NN.LANGUAGE, numbered over all
