@@ -107,6 +107,23 @@ built_in() {
 			if ($2 != "UINT64_MAX") print "At most " $2 "." }'
 }
 
+# What tracking costs, of the page of results: a row each, the day and machine, the start-up.
+bench=tests/bench/RESULTS.md
+costs() {
+	awk -F' *[|] *' '/^\| workload \| pairs/ { inside = 1; next }
+		inside && !/^\|/ { exit }
+		inside && $5 ~ /[0-9]x/ { gsub(/\*/, "", $5); gsub(/\*/, "", $9); print ".It \"" $2 "\"" ORS "exact " $5 ", dormant " $9 }' $bench
+}
+
+measured() {
+	grep -q '^\*\*Indications only' $bench && echo "Indications: too few pairs were run to judge by them all."
+	sed -n 's/^\(Source: [^;]*\);.*/\1./p; s/^Machine: \(.*[^.]\)\.*$/On: \1./p' $bench
+}
+
+start_up() {
+	awk -F' *[|] *' '/^\| shim preloaded/ { sub(/;.*/, "", $4); gsub(/\*/, "", $4); print "Starting a program takes " $4 " more." }' $bench
+}
+
 [ -x "$build/mtrace" ] || { echo "generate: $build/mtrace is not built; run: make" >&2; exit 2; }
 "$build/mtrace" help --man-table >"$table"
 pieces=$(mktemp -d)
@@ -128,3 +145,7 @@ fill mtrace-supp.1 "OPTIONS=$pieces/supp"
 built_in >"$pieces/built_in"
 fill mtrace-policy.5 "BUILT_IN=$pieces/built_in"
 fill libmtrace-options.7 "OPTIONS=$pieces/options" "COUNTERS=$pieces/counters"
+costs >"$pieces/costs"
+measured >"$pieces/measured"
+start_up >"$pieces/start"
+fill libmtrace-production.7 "COSTS=$pieces/costs" "MEASURED=$pieces/measured" "START=$pieces/start"

@@ -10,7 +10,8 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
 man/generate.sh "$fresh" || exit 1
-for page in mtrace.1 mtrace-follow.1 mtrace-gate.1 mtrace-leaks.1 mtrace-supp.1 mtrace-policy.5 libmtrace-options.7; do
+for page in mtrace.1 mtrace-follow.1 mtrace-gate.1 mtrace-leaks.1 mtrace-supp.1 mtrace-policy.5 libmtrace-options.7 \
+	libmtrace-production.7; do
 	if ! diff -u "man/$page" "$fresh/$page" | head -20 | grep .; then
 		continue
 	fi
@@ -29,6 +30,10 @@ for section in EXAMPLES "EXIT STATUS" FILES ENVIRONMENT; do
 		grep -q "^\.Sh $section" "$page" || { echo "$page: no section $section"; status=1; }
 	done
 done
+# The figures of what it costs are those of the page of results, none of them left out.
+rows=$(grep -cE '^\| [^|]+ \| [0-9]+ \| [0-9.]+ s' tests/bench/RESULTS.md)
+[ "$rows" -gt 0 ] && [ "$(grep -c '^exact [0-9.]*x.*, dormant [0-9.]*x' man/libmtrace-production.7)" = "$rows" ] ||
+	{ echo "man/libmtrace-production.7: it has not the $rows rows of tests/bench/RESULTS.md"; status=1; }
 shown=$(mandoc -Tutf8 man/mtrace.1 | sed 's/.\x08//g')
 for command in $("$build/mtrace" help | awk '/^  [a-z]/ && !/not in this version/ { print $1 }'); do
 	grep -q "mtrace $command" <<<"$shown" || { echo "man/mtrace.1: $command is missing"; status=1; }
