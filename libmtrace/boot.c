@@ -86,8 +86,10 @@ static int make(const struct segment_request *request)
 	enum segment_error error = segment_create(request);
 	if (error)
 		return (int)error;
-	if (!tracker_init())
+	if (!tracker_init()) {
+		segment_undo();
 		return TOO_SMALL;
+	}
 	segment_add_private(bytes_touched());
 	return 0;
 }
@@ -96,8 +98,8 @@ static const char *make_segment(bool forked)
 {
 	int trouble = make(&(struct segment_request){.dir = options.dir, .cap_bytes = options.memory, .mode = mode_asked(),
 						    .forked = forked});
-	return !trouble ? NULL : trouble == TOO_SMALL ? "the segment is too small; raise MTRACE_OPTIONS=memory="
-						      : segment_error_text((enum segment_error)trouble);
+	static const char too_small[] = "no room for its first tables; free space in its directory, or raise MTRACE_OPTIONS=memory=";
+	return !trouble ? NULL : trouble == TOO_SMALL ? too_small : segment_error_text((enum segment_error)trouble);
 }
 
 static void tell_beginning(void)

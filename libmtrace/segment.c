@@ -346,6 +346,17 @@ enum segment_error segment_create(const struct segment_request *request)
 	return error;
 }
 
+/* A file that `mtrace run` holds stays: it is empty of events, and says by its state that it was never in use. */
+void segment_undo(void)
+{
+	uint64_t bytes = segment.header->file_bytes;
+	if (segment.place == PLACE_DIR && segment.path[0])
+		plat_unlink(segment.path);
+	for (int i = 0; i < MTRACE_REGION_COUNT; i++)
+		atomic_store_explicit(&segment.committed[i], 0, memory_order_relaxed); /* no fork shall find them */
+	plat_unmap(segment.header, bytes);
+}
+
 const char *segment_error_text(enum segment_error error)
 {
 	switch (error) {

@@ -56,6 +56,9 @@ enum segment_error {
 enum segment_error segment_create(const struct segment_request *request);
 const char *segment_error_text(enum segment_error error);
 
+/* Takes back what segment_create made, before anybody used it. */
+void segment_undo(void);
+
 /* The next four: segment_files.c. */
 
 /* Unlinks the own user's dead segments of the same program but the first and the newest keep-1. */
