@@ -27,14 +27,14 @@ ran() {
 	drops=$(find "$segments" -name 'mtrace.*' -size +0 | while read -r s; do
 		"$mtrace" report --json "$s" 2>/dev/null | jq -r '.processes[] | .trust.drops | keys[]'
 	done | sort -u | tr '\n' ' ')
-	[ -n "$(find "$segments" -name 'mtrace.*' -size +0)" ] || drops=none
+	grep -Eq 'inactive|is not recorded' "$work/err" && drops=${drops:-none} # a process without a report: the line is all
 	if [ $status != $plain ]; then
 		fail "$name" "status $status, untracked $plain: $(tail -c 300 "$work/err")"
 	elif ! cmp -s "$work/out.plain" "$work/out" || [ "$(grep -vc '^libmtrace: ' "$work/err")" != "$(grep -c . "$work/err.plain")" ]; then
 		fail "$name" "another output than untracked: $(head -c 300 "$work/out" "$work/err")"
 	elif [ "$lines" -gt "${LINES_MOST:-1}" ]; then
 		fail "$name" "more than one line: $(head -c 400 "$work/err")"
-	elif [ "$whole" = yes ] && [ "$lines${drops#none}" != 0 ]; then
+	elif [ "$whole" = yes ] && [ "$lines$drops" != 0 ]; then
 		fail "$name" "all was to be recorded: $(head -c 200 "$work/err") drops: $drops"
 	elif [ "$whole" = no ] && { [ "$lines" = 0 ] || [ -z "$drops" ]; }; then
 		fail "$name" "nobody says what is lost: lines $lines, drops: $drops"
@@ -62,7 +62,7 @@ if unshare -m true 2>/dev/null; then
 	with_fs size=1m
 	LINES_MOST=3 ran "a directory of 1 MB" no -- "$faults" "$victims/plugin_a.so"
 	with_fs size=1m
-	ran "a directory of 1 MB, memory=64m" no memory=64m -- "$crowd" threads 50 65536
+	ran "a directory of 1 MB, memory=64m" any memory=64m -- "$crowd" threads 50 65536
 	with_fs size=8m
 	FILLED=7m LINES_MOST=3 ran "a directory with 1 MB left" no memory=64m -- "$faults" "$victims/plugin_a.so"
 	with_fs size=1m
