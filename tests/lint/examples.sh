@@ -11,7 +11,7 @@ fold() {
 	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed|Writers|Catalog)\.java:/' |
 		sed -E 's/\<pid +[0-9]+/pid N/g; s/0x[0-9a-f]+/0xN/g; s/\<[0-9a-f]{16}\>/ID/g; s/[0-9.]+ (ns|us|ms|s|min)\>/N \1/g
 			s/tracker +[0-9.]+ [KMG]iB/tracker N/; s/mtrace jvm [0-9]+/mtrace jvm N/
-			/NATIVE|java-heap/s/[0-9.]+ ([KMG]i)?B/SIZE/g; /exhausted/s/; [0-9]+ more$// s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
+			/NATIVE|java-heap/s/[0-9.]+ ([KMG]i)?B/SIZE/g; /exhausted/s/; [0-9]+ more$//; s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
 }
 
 # Puts the contents of file $2 in place of the ```text block number $3 of $1.

@@ -51,7 +51,8 @@ incident "$java_home"
 		echo "not 24 of each: $(leaks_of Java_java_util_zip_Deflater_init Incidents.pack)"
 	query "$work/report.json" '.processes[0].stacks[0] | select(.verdict != "leak" or .judged.bytes_per_window <= 0 or
 		([.frames[].function] | .[:2] != ["deflateInit2_", "Java_java_util_zip_Deflater_init"])) | "first is \(.verdict) \(.frames[:3])"'
-	query "$work/report.json" '.processes[0].stacks[0].frames[] | select(.function == "Incidents.pack" and .file != "Incidents.java") | "\(.)"'
+	query "$work/report.json" '[.processes[0].stacks[] | select(.verdict == "leak") | .frames[] | select(.function == "Incidents.pack") |
+		"\(.file) \(.signature)"] | unique | select(. != ["Incidents.java (Ljava/lang/String;Z)[B"]) | "it is called \(.)"'
 	other_leaks Incidents.pack
 } >"$work/said"
 verdict "S1: streams never closed: deflateInit2_ with the method that opens them" "$work/said"

@@ -47,6 +47,7 @@ def one_of(words):
 
 TEXT = lambda value: isinstance(value, str)
 NAME = lambda value: isinstance(value, str) and value != ""
+SIGNATURE = matches(r"\(.*\).+")
 FLAG = lambda value: isinstance(value, bool)
 LIST = lambda value: isinstance(value, list)
 OBJECT = lambda value: isinstance(value, dict)
@@ -151,6 +152,8 @@ def check_stacks(where, process):
         if "growth" in process:
             check_judged(here, stack, process["growth"])
         for f, frame in enumerate(stack["frames"]):
+            if "signature" in frame and not SIGNATURE(frame["signature"]):
+                breach(f"{here}.frames[{f}]", f"signature {frame['signature']}")
             if has(f"{here}.frames[{f}]", frame, FRAME) and frame["line"] and not frame["file"]:
                 breach(f"{here}.frames[{f}]", "a line without a file")
         if stack["frames"] and "libmtrace.so" in stack["frames"][0].get("module", ""):

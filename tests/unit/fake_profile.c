@@ -76,7 +76,8 @@ static void name_frame(struct profile *p, struct profile_frame *frame, uint64_t 
 		names[i] = (struct profile_name){.function = below(state, 9) ? text(p, state) : NULL,
 						 .file = below(state, 4) ? text(p, state) : NULL,
 						 .line = below(state, 5) ? below(state, 5000) : UINT32_MAX,
-						 .inlined = i + 1 < frame->name_count};
+						 .inlined = i + 1 < frame->name_count,
+						 .signature = below(state, 4) ? NULL : text(p, state)};
 }
 
 static void fill_frames(struct profile *p, struct profile_process *process, uint64_t *state, uint32_t size)
@@ -249,10 +250,10 @@ static void fixture_names(struct profile *p, struct profile_process *process)
 {
 	struct profile_name *names = profile_alloc(p, 4, sizeof(*names));
 
-	names[0] = (struct profile_name){"copy_in(char const*)", "/src/example.cc", 12, true};
-	names[1] = (struct profile_name){"cache::insert(std::string)", "/src/example.cc", 40, false};
-	names[2] = (struct profile_name){"main", "/src/main.cc", 7, false};
-	names[3] = (struct profile_name){"run_plugin", NULL, 0, false};
+	names[0] = (struct profile_name){"copy_in(char const*)", "/src/example.cc", 12, true, NULL};
+	names[1] = (struct profile_name){"cache::insert(std::string)", "/src/example.cc", 40, false, NULL};
+	names[2] = (struct profile_name){"main", "/src/main.cc", 7, false, NULL};
+	names[3] = (struct profile_name){"run_plugin", NULL, 0, false, NULL};
 	process->frames[0].names = &names[0];
 	process->frames[0].name_count = 2;
 	process->frames[1].names = &names[2];
@@ -388,6 +389,7 @@ static void compare_frame(struct comparison *c, const struct profile_frame *a, c
 	SAME(name_count);
 	for (uint32_t k = 0; k < a->name_count && !c->differ; k++) {
 		SAME_TEXT(names[k].function);
+		SAME_TEXT(names[k].signature);
 		SAME_TEXT(names[k].file);
 		SAME(names[k].line);
 		SAME(names[k].inlined);

@@ -20,18 +20,18 @@ struct named {
 };
 
 static const struct named frames[] = {
-	{MTRACE_FRAME_NATIVE, 0, 0x1010, {{"operator new(unsigned long)", NULL, 0, false}}},
-	{MTRACE_FRAME_NATIVE, 1, 0x2020, {{"std::vector<int, std::allocator<int> >::reserve(unsigned long)", "/usr/include/c++/12/bits/vector.tcc", 79, true},
-	                                  {"store::Cache::fill(std::string const&; int)", "/src/store/cache.cc", 214, false}}},
-	{MTRACE_FRAME_NATIVE, 0, 0x3030, {{"handle_request", "/src/app/server.c", 58, false}}},
-	{MTRACE_FRAME_NATIVE, 0, 0x4040, {{"main", "/src/app/server.c", 12, false}}},
-	{MTRACE_FRAME_NATIVE, 2, 0x5050, {{"__libc_start_main", NULL, 0, false}}},
-	{MTRACE_FRAME_NATIVE, 0, 0x6060, {{NULL, NULL, 0, false}}},
-	{MTRACE_FRAME_ABSOLUTE, PROFILE_NO_MODULE, 0x7fff12345678, {{NULL, NULL, 0, false}}},
-	{MTRACE_FRAME_MARKER, PROFILE_NO_MODULE, MTRACE_MARKER_NO_RULES, {{NULL, NULL, 0, false}}},
-	{MTRACE_FRAME_NATIVE, 2, 0x8080, {{"strdup", NULL, 0, false}}},
+	{MTRACE_FRAME_NATIVE, 0, 0x1010, {{"operator new(unsigned long)", NULL, 0, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 1, 0x2020, {{"std::vector<int, std::allocator<int> >::reserve(unsigned long)", "/usr/include/c++/12/bits/vector.tcc", 79, true, NULL},
+	                                  {"store::Cache::fill(std::string const&; int)", "/src/store/cache.cc", 214, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 0, 0x3030, {{"handle_request", "/src/app/server.c", 58, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 0, 0x4040, {{"main", "/src/app/server.c", 12, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 2, 0x5050, {{"__libc_start_main", NULL, 0, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 0, 0x6060, {{NULL, NULL, 0, false, NULL}}},
+	{MTRACE_FRAME_ABSOLUTE, PROFILE_NO_MODULE, 0x7fff12345678, {{NULL, NULL, 0, false, NULL}}},
+	{MTRACE_FRAME_MARKER, PROFILE_NO_MODULE, MTRACE_MARKER_NO_RULES, {{NULL, NULL, 0, false, NULL}}},
+	{MTRACE_FRAME_NATIVE, 2, 0x8080, {{"strdup", NULL, 0, false, NULL}}},
 	{MTRACE_FRAME_NATIVE, 0, 0x9090, {{"tree::walk<std::map<std::string, std::vector<double, std::allocator<double> > > >(tree::Node*, "
-	                                   "int)", "/src/app/tree.cc", 7, false}}},
+	                                   "int)", "/src/app/tree.cc", 7, false, NULL}}},
 };
 enum { NEW, RESERVE, HANDLE, MAIN, START, UNNAMED, JIT, NO_RULES, STRDUP, WALK, FRAMES };
 

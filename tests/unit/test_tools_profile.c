@@ -291,6 +291,28 @@ START_TEST(stacks_of_java_frames_are_told_by_names_not_by_numbers)
 }
 END_TEST
 
+/* What was compiled without file and lines tells its overloads by their signatures alone; else the line does, in the value. */
+START_TEST(stacks_of_overloads_without_lines_are_two)
+{
+	static const char *const signatures[] = {"(I)V", "(J)V", "(I)V"};
+	uint64_t ids[3];
+	for (uint32_t round = 0; round < 3; round++) {
+		struct profile_stack *s = add(MTRACE_KIND_MALLOC, 1, 1, 0);
+		struct profile_name name = {.function = "a.B.c", .signature = signatures[round]};
+		s->frames = (const uint32_t[]){0};
+		s->frame_count = 1;
+		q->frames[0] = (struct profile_frame){.value = (uint64_t)(round + 1) << 32, .module = PROFILE_NO_MODULE,
+						      .kind = MTRACE_FRAME_JAVA, .names = &name, .name_count = 1};
+		profile_finish_process(p, q);
+		ids[round] = q->stacks[0].id;
+		q->stack_count = 0;
+		q->frames[0].name_count = 0;
+	}
+	ck_assert_uint_ne(ids[0], ids[1]);
+	ck_assert_uint_eq(ids[0], ids[2]);
+}
+END_TEST
+
 START_TEST(every_kind_and_marker_has_a_name)
 {
 	for (unsigned kind = 1; kind < MTRACE_KIND_COUNT; kind++)
@@ -317,6 +339,7 @@ int main(void)
 	tcase_add_test(t, runtime_functions_are_known);
 	tcase_add_test(t, the_site_is_the_first_frame_that_is_the_users);
 	tcase_add_test(t, stacks_of_java_frames_are_told_by_names_not_by_numbers);
+	tcase_add_test(t, stacks_of_overloads_without_lines_are_two);
 	tcase_add_test(t, the_site_of_a_java_stack_is_the_users_java_code_or_its_own_library);
 	tcase_add_test(t, a_java_library_is_not_the_users_where_somebody_called_it);
 	tcase_add_test(t, every_kind_and_marker_has_a_name);

@@ -236,7 +236,7 @@ START_TEST(test_size)
 		char text[64];
 
 		snprintf(text, sizeof(text), "someFunctionName%u", i / 3);
-		*name = (struct profile_name){profile_string(p, text), "/build/redis/src/networking.c", 100 + i * 7 % 3000, false};
+		*name = (struct profile_name){profile_string(p, text), "/build/redis/src/networking.c", 100 + i * 7 % 3000, false, NULL};
 		process->frames[i] = (struct profile_frame){0x40000 + i * 977 % 1500000, 0, MTRACE_FRAME_NATIVE, 0, name, 1};
 	}
 	process->stack_count = count;

@@ -209,10 +209,10 @@ END_TEST
 static struct profile *p;
 static struct profile_process *q;
 
-static const struct profile_name in_malloc[] = {{"malloc", NULL, 0, false}};
-static const struct profile_name in_fill[] = {{"grow", "/src/pool.h", 7, true}, {"fill", "/src/fill.c", 9, true}, {"load", "/src/load.c", 3, false}};
-static const struct profile_name in_main[] = {{"main", "/src/main.c", 1, false}};
-static const struct profile_name in_java[] = {{"app.Store$Part.put", "Store.java", 5, false}};
+static const struct profile_name in_malloc[] = {{"malloc", NULL, 0, false, NULL}};
+static const struct profile_name in_fill[] = {{"grow", "/src/pool.h", 7, true, NULL}, {"fill", "/src/fill.c", 9, true, NULL}, {"load", "/src/load.c", 3, false, NULL}};
+static const struct profile_name in_main[] = {{"main", "/src/main.c", 1, false, NULL}};
+static const struct profile_name in_java[] = {{"app.Store$Part.put", "Store.java", 5, false, NULL}};
 
 static void setup_stack(void)
 {
@@ -361,7 +361,7 @@ START_TEST(names_of_any_letters_come_back)
 {
 	static const char letters[] = "ab*$^# \"=()<>:,\n\t\\\x01\xc3\xa9";
 	static char function[2][24];
-	static struct profile_name names[2] = {{function[0], NULL, 0, true}, {function[1], NULL, 0, false}};
+	static struct profile_name names[2] = {{function[0], NULL, 0, true, NULL}, {function[1], NULL, 0, false, NULL}};
 	struct suppression_names written;
 	uint64_t state = (uint64_t)_i * 7919 + 1;
 	for (size_t which = 0; which < 2; which++)

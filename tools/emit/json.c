@@ -288,6 +288,8 @@ static json_t *frame_name(const struct profile_process *p, const struct profile_
 	set(o, "file", string(name ? name->file : NULL));
 	set_number(o, "line", name ? name->line : 0);
 	set(o, "language", string(emit_language(f)));
+	if (name && name->signature)
+		set(o, "signature", string(name->signature));
 	if (name && name->inlined)
 		set(o, "inlined", json_true());
 	return o;

@@ -125,6 +125,8 @@ static uint64_t method_hash(const struct profile_frame *f)
 		const struct profile_name *name = &f->names[i];
 		h = mix(h, name->function ? hash_text(name->function, strlen(name->function)) : 0);
 		h = mix(h, name->file ? hash_text(name->file, strlen(name->file)) : 0);
+		if (!name->file && name->signature) /* compiled without lines: overloads differ by that alone */
+			h = mix(h, hash_text(name->signature, strlen(name->signature)));
 	}
 	return h;
 }

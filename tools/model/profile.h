@@ -20,6 +20,7 @@ struct profile_name {
 	const char *file;     /* NULL: unknown */
 	uint32_t line;        /* 0: unknown */
 	bool inlined;         /* this function is inlined into the next name of the same frame */
+	const char *signature; /* of a Java method, as class files have it: "(I)V"; NULL: unknown, or no Java */
 };
 
 struct profile_module {

@@ -77,7 +77,8 @@ enum recording_list {
 	RECORDING_RANKS = 71,        /* STACKS: place in the profile's order, less the chunk's first row */
 	RECORDING_SHARED = 72,       /* STACKS: outermost frames in common with the stack before, in the chunk */
 	RECORDING_OWN = 73,          /* STACKS: frames after these, from the outside inwards */
-	RECORDING_STACK_FRAMES = 74  /* STACKS: the own frames of all */
+	RECORDING_STACK_FRAMES = 74, /* STACKS: the own frames of all */
+	RECORDING_SIGNATURES = 75    /* NAMES: strings, as 67; absent where no name has one. Older readers do without */
 };
 
 enum recording_form {

@@ -205,7 +205,7 @@ static bool read_modules(struct reader *r, const struct part *part)
 
 /* The name columns of a chunk; NULL ones are all zeros. */
 struct name_lists {
-	const uint64_t *counts, *functions, *files, *lines, *inlined;
+	const uint64_t *counts, *functions, *files, *signatures, *lines, *inlined;
 	uint64_t total;
 };
 
@@ -224,6 +224,7 @@ static bool open_names(const struct part *part, struct name_lists *n)
 	}
 	n->functions = list(part, RECORDING_FUNCTIONS, n->total, &ok);
 	n->files = list(part, RECORDING_FILES, n->total, &ok);
+	n->signatures = list(part, RECORDING_SIGNATURES, n->total, &ok);
 	n->lines = list(part, RECORDING_LINES, n->total, &ok);
 	n->inlined = list(part, RECORDING_INLINED, n->total, &ok);
 	return ok && (n->functions || !n->total);
@@ -243,6 +244,7 @@ static bool read_names(struct reader *r, const struct part *part)
 		names[i] = (struct profile_name){
 			.function = string_at(r, n.functions[i]),
 			.file = n.files ? string_at(r, n.files[i]) : NULL,
+			.signature = n.signatures ? string_at(r, n.signatures[i]) : NULL,
 			.line = n.lines && n.lines[i] <= UINT32_MAX ? (uint32_t)n.lines[i] : 0,
 			.inlined = n.inlined && n.inlined[i],
 		};

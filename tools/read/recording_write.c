@@ -109,6 +109,8 @@ static uint64_t name_value(struct writer *w, enum recording_list list, const str
 		return codec_string_number(&w->strings, name->function);
 	case RECORDING_FILES:
 		return codec_string_number(&w->strings, name->file);
+	case RECORDING_SIGNATURES:
+		return codec_string_number(&w->strings, name->signature);
 	case RECORDING_LINES:
 		return name->line;
 	default:
@@ -128,13 +130,23 @@ static void put_name_column(struct writer *w, enum recording_list list, const st
 	codec_put_column(&w->columns, list, list == RECORDING_INLINED ? CODEC_VARINT : CODEC_DELTA, values, used);
 }
 
+static bool has_signature(const struct profile_frame *frames, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (uint32_t k = 0; k < frames[i].name_count; k++)
+			if (frames[i].names[k].signature)
+				return true;
+	return false;
+}
+
 static size_t text_bytes(const struct profile_frame *frame)
 {
 	size_t bytes = 0;
 
 	for (uint32_t i = 0; i < frame->name_count; i++)
 		bytes += 16 + (frame->names[i].function ? strlen(frame->names[i].function) : 0) +
-			 (frame->names[i].file ? strlen(frame->names[i].file) : 0);
+			 (frame->names[i].file ? strlen(frame->names[i].file) : 0) +
+			 (frame->names[i].signature ? strlen(frame->names[i].signature) : 0);
 	return bytes;
 }
 
@@ -167,6 +179,8 @@ static void write_names(struct writer *w, const struct profile_process *process)
 		codec_put_column(&w->columns, RECORDING_NAME_COUNTS, CODEC_VARINT, values, rows);
 		for (enum recording_list list = RECORDING_FUNCTIONS; list <= RECORDING_INLINED; list++)
 			put_name_column(w, list, frames, rows, names);
+		if (has_signature(frames, rows))
+			put_name_column(w, RECORDING_SIGNATURES, frames, rows, names);
 		finish_chunk(w, RECORDING_NAMES, first, rows);
 	}
 }

@@ -28,11 +28,12 @@ void segment_name_method(struct segment *s, struct profile_frame *frame)
 	s->skipped += id != 0 && !m;
 	if (!m)
 		return;
-	const char *file = name_at(s, m->file);
+	const char *file = name_at(s, m->file), *signature = name_at(s, m->signature);
 	snprintf(function, sizeof function, "%s.%s", name_at(s, m->klass), name_at(s, m->name));
 	struct profile_name *name = profile_alloc(s->profile, 1, sizeof *name);
 	name->function = profile_string(s->profile, function);
 	name->file = file[0] ? profile_string(s->profile, file) : NULL;
+	name->signature = signature[0] ? profile_string(s->profile, signature) : NULL;
 	name->line = MTRACE_JAVA_LINE(frame->value);
 	frame->names = name;
 	frame->name_count = 1;

@@ -140,7 +140,7 @@ static bool read_entries(struct cache *cache, const struct codec_columns *column
 			return false;
 		for (uint64_t k = used; k < used + n; k++)
 			names[k] = (struct profile_name){text_at(texts, function->values[k]), text_at(texts, file->values[k]),
-							 (uint32_t)line->values[k], k + 1 < used + n};
+							 (uint32_t)line->values[k], k + 1 < used + n, NULL};
 		cache_add(cache, address->values[i], n ? names + used : NULL, (uint32_t)n);
 		used += n;
 	}
