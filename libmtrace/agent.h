@@ -24,6 +24,10 @@ void agent_hook_jni(void *table[]);
 /* Threads that attach themselves: the VM's own table is changed in place of the pointer to it. */
 void agent_hook_invocation(struct java_vm *vm);
 
+/* Hears of exhaustion, or does not any more: for an agent that was started quietly, in a JVM whose log is off for it by now.
+   Called by the Attach Listener thread. false: there is no agent, or the JVM refuses. */
+bool agent_listen(bool listens);
+
 /* agent_exhausted: the event. */
 void agent_on_exhausted(struct jvmti_env *jvmti, struct jni_env *jni, int32_t what, const void *reserved, const char *text);
 

@@ -77,9 +77,14 @@ static void on_object_free(struct jvmti_env *jvmti, int64_t tag)
 		agent_object_gone(tag);
 }
 
+static bool set_event(struct jvmti_env *jvmti, enum jvmti_event event, int32_t on)
+{
+	return !JVMTI(jvmti, SetEventNotificationMode, jvmti_set_event)(jvmti, on, (int32_t)event, NULL);
+}
+
 static bool ask_for(struct jvmti_env *jvmti, enum jvmti_event event)
 {
-	return !JVMTI(jvmti, SetEventNotificationMode, jvmti_set_event)(jvmti, JVMTI_ON, (int32_t)event, NULL);
+	return set_event(jvmti, event, JVMTI_ON);
 }
 
 /* Each for itself: one that is refused takes no other with it. */
@@ -95,13 +100,27 @@ static void set_callback(struct jvmti_callbacks *callbacks, enum jvmti_event eve
 	callbacks->of[event - JVMTI_EVENTS_FIRST] = function;
 }
 
+/* Either suffices: without both the JVM never sends the event. */
+static bool may_hear_of_exhaustion(struct jvmti_env *jvmti)
+{
+	bool heap = may(jvmti, JVMTI_can_generate_resource_exhaustion_heap_events);
+	bool threads = may(jvmti, JVMTI_can_generate_resource_exhaustion_threads_events);
+	return heap || threads;
+}
+
+bool agent_listen(bool listens)
+{
+	struct jvmti_env *jvmti = atomic_load_explicit(&agent.jvmti, memory_order_acquire); /* pairs: hook */
+	if (!jvmti || (listens && !may_hear_of_exhaustion(jvmti)))
+		return false;
+	return set_event(jvmti, JVMTI_ResourceExhausted, listens ? JVMTI_ON : JVMTI_OFF);
+}
+
 /* A JVM that tells of exhaustion logs it, too, on its standard output. */
 static bool ask_for_all(struct jvmti_env *jvmti, bool quiet)
 {
 	struct jvmti_callbacks callbacks = {{NULL}};
 	bool tags = may(jvmti, JVMTI_can_tag_objects), frees = may(jvmti, JVMTI_can_generate_object_free_events);
-	bool heap = !quiet && may(jvmti, JVMTI_can_generate_resource_exhaustion_heap_events);
-	bool threads = !quiet && may(jvmti, JVMTI_can_generate_resource_exhaustion_threads_events);
 	set_callback(&callbacks, JVMTI_VMInit, (void *)on_vm_init);
 	set_callback(&callbacks, JVMTI_ObjectFree, (void *)on_object_free);
 	set_callback(&callbacks, JVMTI_ResourceExhausted, (void *)agent_on_exhausted);
@@ -109,7 +128,7 @@ static bool ask_for_all(struct jvmti_env *jvmti, bool quiet)
 	    !ask_for(jvmti, JVMTI_VMInit))
 		return false;
 	agent.watches_objects = tags && frees && ask_for(jvmti, JVMTI_ObjectFree);
-	if (heap || threads)
+	if (!quiet && may_hear_of_exhaustion(jvmti))
 		(void)ask_for(jvmti, JVMTI_ResourceExhausted);
 	return true;
 }

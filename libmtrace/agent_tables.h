@@ -85,7 +85,7 @@ enum jvmti_place {
 	JVMTI_AddCapabilities = JVMTI_PLACE(142)
 };
 
-enum { JVMTI_LIVE = 4, JVMTI_ON = 1 };
+enum { JVMTI_LIVE = 4, JVMTI_OFF = 0, JVMTI_ON = 1 };
 
 /* Events are numbered from 50 on; the callbacks stand in that order. */
 enum jvmti_event {

@@ -35,20 +35,29 @@ static enum mtrace_attach_result attach(const char *text)
 	return MTRACE_ATTACH_done;
 }
 
+/* Of a JVM that is recorded, alone. */
+static enum mtrace_attach_result listen(void)
+{
+	return boot_ready() && agent_listen(true) ? MTRACE_ATTACH_done : MTRACE_ATTACH_not_traced;
+}
+
 static enum mtrace_attach_result detach(void)
 {
+	(void)agent_listen(false);
 	enum mtrace_attach_result result = boot_detach();
 	if (result == MTRACE_ATTACH_done && boot_is_late())
 		patch_out();
 	return result;
 }
 
-/* The agent quietly: a JVM that is listened to for exhaustion logs it on the program's standard output. */
+/* The agent quietly: a JVM that is listened to for exhaustion logs it on the program's standard output, until it is told not to. */
 int32_t Agent_OnAttach(struct java_vm *vm, char *text, void *reserved)
 {
 	(void)reserved;
 	if (text && !strcmp(text, MTRACE_ATTACH_DETACH))
 		return (int32_t)detach();
+	if (text && !strcmp(text, MTRACE_ATTACH_LISTEN))
+		return (int32_t)listen();
 	enum mtrace_attach_result result = attach(text);
 	if (result == MTRACE_ATTACH_done)
 		agent_start(vm, "quiet");

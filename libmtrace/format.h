@@ -151,6 +151,7 @@ enum mtrace_attach_result {
 	MTRACE_ATTACH_RESULTS
 };
 #define MTRACE_ATTACH_DETACH "detach" /* as the options: record nothing from here on; else they are MTRACE_OPTIONS */
+#define MTRACE_ATTACH_LISTEN "listen" /* likewise: hear of exhaustion, too; who asks sees to it that the JVM does not print it */
 
 /* memfds that `mtrace run` holds for the processes of a run have this name, then the run's tag; some end in _IMAGES, and
    are not for forks, so that a storm of these leaves room for the command's own images. */

@@ -14,6 +14,7 @@
 #include "attach/ask.h"
 #include "attach/hotspot.h"
 #include "attach/library.h"
+#include "attach/quiet.h"
 #include "format.h"
 #include "read/read.h"
 #include "run/environment.h"
@@ -174,12 +175,27 @@ static bool open_jvm(const struct request *r, struct hotspot *jvm)
 	return code == 0;
 }
 
+/* What it says when it has run out of memory is heard only while the JVM does not print it, too. Not heard is no failure: all
+   else is recorded. */
+static void hear_of_exhaustion(const struct request *r, const struct hotspot *jvm)
+{
+	struct read_error error = {""};
+	if (quiet_begin(jvm, &error) != 0)
+		warn("attach: %s; so it is not noted when %s runs out of memory", error.text, r->pid);
+	else if (load_library(r, jvm, MTRACE_ATTACH_LISTEN) != MTRACE_ATTACH_done)
+		quiet_end(jvm);
+}
+
 static int by_socket(const struct request *r, const char *options)
 {
 	struct hotspot jvm;
 	if (!open_jvm(r, &jvm))
 		return -1;
 	int result = load_library(r, &jvm, options);
+	if (result == MTRACE_ATTACH_done && strcmp(options, MTRACE_ATTACH_DETACH) == 0)
+		quiet_end(&jvm);
+	else if (result == MTRACE_ATTACH_done)
+		hear_of_exhaustion(r, &jvm);
 	hotspot_close(&jvm);
 	if (result > 0 && result != MTRACE_ATTACH_already)
 		warn("%s: %s: %s", r->command, r->pid, text_of(result));

@@ -124,6 +124,51 @@ incident "$java_home" -Xmn2m -Xms192m
 { look classes 24; not_native metaspace; } >"$work/said"
 verdict "classes that are never unloaded: metaspace" "$work/said"
 
+# ---- and what was in it, when it is full, of a JVM that was attached to ----
+
+# has N: its output is so many dots, and nothing else.
+has() {
+	[ "$(cat "$work/out")" = "${dots:0:$1}" ]
+}
+dots=...
+
+# exhausted HOME [OPTION…]: attached to while it waits, then it runs out of heap. Its own output is three dots.
+exhausted() {
+	local home=$1 pid log
+	shift
+	clear_segments
+	rm -f "$work/in" && mkfifo "$work/in" && exec 9<>"$work/in"
+	in_background runs bash -c 'exec "$@" <"$0"' "$work/in" "$home/bin/java" -Xmx64m -XX:+UseSerialGC -cp "$work/classes" "$@" Incidents exhaust 1 \
+		>"$work/out" 2>"$work/err"
+	pid=$!
+	echo >&9 && within 60 has 1 "$work/out" || echo "it does not start: $(head -c 300 "$work/err")"
+	[ ! -x "$home/bin/jcmd" ] || log=$("$home/bin/jcmd" "$pid" VM.log list | grep '#0')
+	bounded 60 "$mtrace" attach --dir "$segments" "$pid" >"$work/said.attach" 2>&1 || cat "$work/said.attach"
+	echo >&9 && within 60 has 2 "$work/out" || echo "it wrote $(head -c 300 "$work/out" "$work/err")"
+	json "$pid" "$work/report.json"
+	bounded 60 "$mtrace" detach "$pid" 2>/dev/null || echo "detach fails"
+	[ ! -x "$home/bin/jcmd" ] || [ "$log" = "$("$home/bin/jcmd" "$pid" VM.log list | grep '#0' | sed 's/ (reconfigured)//')" ] || echo "its log is not as it was"
+	echo >&9 && within 60 has 3 "$work/out" || echo "detached, it wrote $(head -c 300 "$work/out")"
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+	exec 9>&-
+}
+
+while read -r version home <&3; do
+	{
+		exhausted "$home"
+		query "$work/report.json" '.processes[0].exhaustions // [] | (length | select(. != 1) | "\(.) times"),
+			(.[0] | select(.what != "java-heap" or (.heap.classes[0].class != "long[]")) | "most is \(.heap.classes[0])")'
+	} >"$work/said" 2>&1
+	verdict "JDK $version: attached to, its classes when the heap is full, and not a word in its output" "$work/said"
+done 3< <(jdks)
+{
+	exhausted "$java_home" -Xlog:gc=off
+	grep -q "its log is configured (-Xlog)" "$work/said.attach" || cat "$work/said.attach"
+	query "$work/report.json" '.processes[0].exhaustions // [] | length | select(. != 0) | "\(.) times"'
+} >"$work/said" 2>&1
+verdict "a log that somebody configured is left alone" "$work/said"
+
 # Nobody looked: from history, killed, and recorded; as it is committed.
 incident "$java_home" -Xms8m
 mkdir "$work/past"

@@ -8,6 +8,7 @@
 
 #include "attach/answer.h"
 #include "attach/hotspot.h"
+#include "attach/quiet.h"
 #include "run.h"
 
 /* ---- answers ---- */
@@ -186,6 +187,21 @@ START_TEST(test_fields_of_status)
 }
 END_TEST
 
+START_TEST(the_first_log_output_is_told)
+{
+	static const char usual[] = "Available log levels: off\nLog output configuration:\n #0: stdout all=warning uptime,level,tags\n"
+				    " #1: stderr all=off uptime,level,tags\n";
+	ck_assert(quiet_output_is(usual, "all=warning"));
+	ck_assert(!quiet_output_is(usual, "all=warning,jvmti=off"));
+	ck_assert(!quiet_output_is(usual, "all=off"));
+	ck_assert(!quiet_output_is(usual, "all=warn"));
+	ck_assert(quiet_output_is(" #0: stdout all=warning,jvmti=off uptime (reconfigured)\n", "all=warning,jvmti=off"));
+	ck_assert(!quiet_output_is(" #0: stdout all=warning,jvmti=off uptime (reconfigured)\n", "all=warning"));
+	ck_assert(!quiet_output_is(" #0: stdout all=warning,gc=info uptime,level,tags\n", "all=warning"));
+	ck_assert(!quiet_output_is("", "all=warning"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("answer");
@@ -198,6 +214,7 @@ int main(void)
 	tcase_add_test(tests, test_heap_in_use);
 	tcase_add_test(tests, test_options);
 	tcase_add_test(tests, test_fields_of_status);
+	tcase_add_test(tests, the_first_log_output_is_told);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -116,6 +116,16 @@ public class Incidents {
 			kept.add(Class.forName("Incidents", false, new URLClassLoader(where, null)));
 	}
 
+	/** Runs out of heap, and goes on. */
+	static void exhaust() {
+		try {
+			for (;;)
+				kept.add(new long[1000]);
+		} catch (OutOfMemoryError e) {
+			kept.clear();
+		}
+	}
+
 	static Window which(String name) {
 		switch (name) {
 		case "streams": return Incidents::streams;
@@ -124,6 +134,10 @@ public class Incidents {
 		case "images": return Incidents::convertImage;
 		case "heap": return Incidents::fillHeap;
 		case "nothing": return () -> { };
+		case "exhaust": return () -> {
+			if (windows > 1)
+				exhaust();
+		};
 		case "classes": return Incidents::loadClasses;
 		default: throw new IllegalArgumentException(name);
 		}
