@@ -3,12 +3,12 @@
 # and what it prints must be the ```text block that follows, after what differs from run to run or from machine to
 # machine is folded: pids, times, addresses, stack ids, and frames outside the examples' own sources (whether libc has
 # debug information), how much a heap grew in a while, and how often more it was exhausted. `UPDATE=1
-# tests/lint/examples.sh` writes the real output into the pages.
+# tests/lint/examples.sh` writes the real output into the pages; PAGES=jvm-* picks some.
 . "$(dirname "$0")/blocks.sh"
 
 # What may differ between two machines or two runs of the same program.
 fold() {
-	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed|Writers|Catalog)\.java:/' |
+	awk '!/^     / || /(leak|cache|host|plugin|leak_module|feed|lookup_test)\.cc?:|(Reports(Test)?|Feed|Writers|Catalog|Sync|Mailer|Push)\.java:|Netty|-Dio/' |
 		sed -E 's/\<pid +[0-9]+/pid N/g; s/0x[0-9a-f]+/0xN/g; s/\<[0-9a-f]{16}\>/ID/g; s/[0-9.]+ (ns|us|ms|s|min)\>/N \1/g
 			s/tracker +[0-9.]+ [KMG]iB/tracker N/; s/mtrace jvm [0-9]+/mtrace jvm N/
 			/NATIVE|java-heap/s/[0-9.]+ ([KMG]i)?B/SIZE/g; /exhausted/s/; [0-9]+ more$//; s/mtrace\.[0-9]+\.[0-9]+\.[0-9]+/SEGMENT/g; s/[[:space:]]+/ /g'
@@ -46,7 +46,7 @@ check_page() {
 }
 
 make_scratch "$work/tree" "$root" "$build"
-for page in "$root"/examples/*/README.md; do
+for page in "$root"/examples/${PAGES:-*}/README.md; do
 	check_page "$page"
 done
 exit $status

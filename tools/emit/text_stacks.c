@@ -93,11 +93,15 @@ static bool is_shown(const struct page *page, uint32_t i, uint32_t n, uint32_t s
 static void print_owner(const struct page *page, const struct profile_stack *stack)
 {
 	const struct direct_owner *owner = direct_owner_of(page->process, stack);
-	if (!owner)
-		return;
-	fprintf(page->out, "%*s", TEXT_INDENT, "");
-	emit_text_cut(page->out, owner->text, page->columns - TEXT_INDENT);
-	fputc('\n', page->out);
+	char line[160];
+	size_t length;
+	for (const char *text = owner ? owner->text : ""; *text != '\0'; text += length + (text[length] == '\n')) {
+		length = strcspn(text, "\n");
+		snprintf(line, sizeof line, "%.*s", (int)length, text);
+		fprintf(page->out, "%*s", TEXT_INDENT, "");
+		emit_text_cut(page->out, line, page->columns - TEXT_INDENT);
+		fputc('\n', page->out);
+	}
 }
 
 void text_frames(const struct page *page, const struct profile_stack *stack)
