@@ -69,8 +69,11 @@ static const char *const runtime_classes[] = {
 	"com.sun.management.", "com.sun.net.", "com.sun.nio.", "com.sun.org.apache.", "com.sun.security.",
 };
 
-/* Beginnings of classes of libraries in Java alone that hand out memory to who calls them. */
-static const char *const library_classes[] = {"io.netty."};
+/* Beginnings of classes of libraries in Java alone that take memory for who calls them. */
+static const char *const library_classes[] = {
+	"io.netty.", "io.grpc.", "io.vertx.", "com.corundumstudio.socketio.", "com.fasterxml.jackson.", "com.google.protobuf.",
+	"org.apache.catalina.", "org.apache.coyote.", "org.apache.tomcat.", "org.eclipse.jetty.", "org.springframework.", "reactor.",
+};
 
 /* File names of the libraries that come with the JDK. */
 static const char *const jdk_modules[] = {
