@@ -45,6 +45,7 @@ check_page() {
 	done
 }
 
+fold <<<"pid 1" | grep -q "pid N" || wrong "fold: its script is wrong: it would make all pages alike"
 make_scratch "$work/tree" "$root" "$build"
 for page in "$root"/examples/${PAGES:-*}/README.md; do
 	check_page "$page"
