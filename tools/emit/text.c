@@ -201,6 +201,18 @@ static void next_of_leaks(const struct page *page)
 		fprintf(page->out, "mtrace leaks %s --for 15m        a longer look sees smaller leaks\n      ", t);
 }
 
+/* What a collector has not come to yet looks as a leak does, until it comes. */
+static void next_of_collected(const struct page *page)
+{
+	if (page->judged->leak_per_hour <= 0 || !profile_has_jvm(page->process))
+		return;
+	if (page->process->end == PROFILE_RUNNING)
+		fprintf(page->out, "mtrace jvm %u gc                   frees what waits for Java's collector: what is left leaks\n      ",
+		        page->process->pid);
+	else
+		fputs("mtrace gate --settle 'mtrace jvm $PID gc' --load …     leaks, or waits for Java's collector?\n      ", page->out);
+}
+
 static void next(const struct page *page)
 {
 	const char *t = page->options->target;
@@ -217,6 +229,8 @@ static void next(const struct page *page)
 		next_of_jvm(page);
 	else if (page->judged && page->options->leaks && page->process->end == PROFILE_RUNNING)
 		next_of_leaks(page);
+	if (page->judged && page->options->leaks && page->judged->not_native == MANAGED_NONE)
+		next_of_collected(page);
 	if (page->options->by != EMIT_BY_SITE)
 		fprintf(page->out, "mtrace report %s --by site          which function holds how much\n      ", t);
 	else
