@@ -59,7 +59,7 @@ $(UNIT)/test_%: $(UNIT)/test_%.o $(UNIT)/libmtrace-unit.a
 # ---- victims and benchmark programs ------------------------------------------------------------------------
 VICTIMS := $(patsubst $(VICTIMS_DIR)/%.c,$(BUILD)/tests/victims/%,$(wildcard $(VICTIMS_DIR)/victim_*.c)) \
 	$(BUILD)/tests/victims/victim_truth_cxx $(BUILD)/tests/victims/scribbler $(BUILD)/tests/victims/plugin_a.so $(BUILD)/tests/victims/plugin_b.so
-BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c)) $(BUILD)/tests/bench/hotspot
 
 $(BUILD)/tests/victims/%_cxx: $(VICTIMS_DIR)/%_cxx.cc
 	$(call say,CXX,$<)
@@ -76,6 +76,14 @@ $(BUILD)/tests/victims/plugin_a.so: $(VICTIMS_DIR)/plugin.c
 $(BUILD)/tests/victims/plugin_b.so: $(VICTIMS_DIR)/plugin.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -fPIC -shared -DPLUGIN_LEAK=truth_leak_b -DPLUGIN_PADDING=60 $< -o $@
+
+$(BUILD)/tests/bench/libjvm.so: tests/bench/hotspot/libjvm.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -fPIC -shared $< -o $@
+
+$(BUILD)/tests/bench/hotspot: tests/bench/hotspot/hotspot.c $(BUILD)/tests/bench/libjvm.so
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CSTD) $(VICTIM_CFLAGS) $^ '-Wl,-rpath,$$ORIGIN' -o $@
 
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(call say,CC,$<)

@@ -5,34 +5,7 @@
 . "$(dirname "$0")/../lib/suite.sh"
 blocks=${JAVA_BLOCKS:-6000}
 . "$tests/lib/jvm.sh"
-mkdir "$work/classes"
-javac --release 17 -g:source,lines -d "$work/classes" "$tests/programs/java/"{Leaks,Unloaded,Virtual}.java >"$work/said" 2>&1 &&
-	jni_library "$tests/programs/java/leaks.c" "$work/libleaks.so" >>"$work/said" 2>&1
-if [ ! -e "$work/libleaks.so" ]; then
-	fail "the leaks are built" "$(head -c 300 "$work/said")"
-	suite_end
-fi
-
-# until_killed HOME OPTION… CLASS N: killed when it has leaked all, with nobody reading; then $work/report.json is what
-# it left. Prints what went wrong.
-until_killed() {
-	local home=$1 pid
-	shift
-	clear_segments
-	: >"$work/out"
-	in_background preload -- "$home/bin/java" -Xmx200m -cp "$work/classes" "$@" "$work/libleaks.so" >"$work/out" 2>"$work/err"
-	pid=$!
-	for _ in $(seq 600); do
-		grep -q ready "$work/out" && break
-		readlink "/proc/$pid/exe" >/dev/null || break
-		sleep 0.1
-	done
-	kill -KILL "$pid" 2>/dev/null
-	wait "$pid" 2>/dev/null
-	grep -q ready "$work/out" || echo "did not get there: $(tail -c 300 "$work/err")"
-	[ -s "$work/err" ] && echo "it said: $(head -c 200 "$work/err")"
-	json "$(segment_of "$pid")" "$work/report.json"
-}
+leaks_built || suite_end
 
 # leaks VERSION HOME OPTION…
 leaks() {

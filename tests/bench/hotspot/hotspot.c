@@ -1,0 +1,59 @@
+/*
+ * hotspot: malloc and free at once beneath Java frames: `hotspot PAIRS FRAMES CHAINS [HOW]`.
+ *
+ * CHAINS chains of FRAMES methods each are called in turn, one pair a call: with one, the stack is always the same; with
+ * two, no Java frame is where it was at the pair before; with many, more methods are in use than a thread remembers.
+ * HOW: replace (every hundredth pair another method's code comes to lie where the outermost one's was), lie (half way, the frames of
+ * the second method become larger though its code is the same), or pairs (the default). Blocks are kept unless it is pairs.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hotspot.h"
+
+enum { FRAMES_MOST = 64, CHAINS_MOST = 64, REPLACED_EACH = 100 };
+
+static struct blob *outermost[CHAINS_MOST], *second[CHAINS_MOST];
+
+static void make_chain(long chain, long frames)
+{
+	void (*leaf)(void) = hotspot_leaf;
+	const void *calls;
+	memcpy(&calls, &leaf, sizeof calls);
+	for (long i = frames; i-- > 0;) {
+		char name[24];
+		snprintf(name, sizeof name, "m%ld_%ld", chain, i);
+		second[chain] = outermost[chain];
+		outermost[chain] = hotspot_compile(name, calls);
+		calls = hotspot_entry(outermost[chain]);
+	}
+}
+
+static void change(const char *how, long pair, long pairs)
+{
+	char name[24];
+	if (!strcmp(how, "replace") && pair % REPLACED_EACH == 0) {
+		snprintf(name, sizeof name, "r%ld", pair / REPLACED_EACH);
+		hotspot_replace(outermost[0], name);
+	}
+	if (!strcmp(how, "lie") && pair == pairs / 2)
+		hotspot_lie(second[0], 2);
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argc == 5 ? argv[4] : "pairs";
+	long pairs = argc >= 4 ? atol(argv[1]) : 0, frames = argc >= 4 ? atol(argv[2]) : 0, chains = argc >= 4 ? atol(argv[3]) : 0;
+	if (pairs < 1 || frames < 2 || frames > FRAMES_MOST || chains < 1 || chains > CHAINS_MOST)
+		return 2;
+	hotspot_start();
+	for (long i = 0; i < chains; i++)
+		make_chain(i, frames);
+	for (long i = 0; i < pairs; i++) {
+		change(how, i, pairs);
+		hotspot_call(outermost[i % chains], strcmp(how, "pairs") != 0);
+	}
+	return 0;
+}

@@ -1,0 +1,21 @@
+/* hotspot: what libjvm.c, a JVM to be walked through, can be asked to do. */
+#ifndef BENCH_HOTSPOT_H
+#define BENCH_HOTSPOT_H
+
+struct blob;
+
+void hotspot_start(void);
+
+/* A method `name` that calls the code at `calls`. */
+struct blob *hotspot_compile(const char *name, const void *calls);
+const void *hotspot_entry(const struct blob *b);
+void hotspot_replace(struct blob *b, const char *name);
+void hotspot_lie(struct blob *b, int words);
+
+/* The C function at the innermost end: allocates, and frees at once unless told to keep. */
+void hotspot_leaf(void);
+
+/* From C by the call stub into a chain of methods. */
+void hotspot_call(const struct blob *outermost, int keep);
+
+#endif

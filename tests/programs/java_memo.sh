@@ -1,0 +1,47 @@
+#!/bin/bash
+# java_memo: the memo over Java frames, beside a walk from end to end at every event (memo=2): no stack differs, whoever
+# runs Java code (interpreter, C1, C2, both), whatever collects, while classes and code go away; and javac whole.
+# `make differential`'s suite does the same for native frames, beside libunwind.
+. "$(dirname "$0")/../lib/suite.sh"
+. "$tests/lib/jvm.sh"
+blocks=${JAVA_BLOCKS:-1000}
+leaks_built || suite_end
+export SHIM_OPTIONS=memo=2
+
+# same LEAST: prints what differs in $work/report.json, and when there were fewer than LEAST allocations of Java code.
+same() {
+	query "$work/report.json" '.processes[0].trust.counters | (.memo_differs // "no such counter") |
+		select(. != 0) | "\(.) stacks differ"'
+	query "$work/report.json" "[.processes[0].stacks[] | select(any(.frames[]; .language == \"java\")) | .alloc_blocks] |
+		add // 0 | select(. < $1) | \"only \\(.) allocations of Java code\""
+}
+
+# compared VERSION HOME OPTION… CLASS N
+compared() {
+	local version=$1 native=()
+	[ "$version" -ge 22 ] && native=(--enable-native-access=ALL-UNNAMED)
+	until_killed "$2" "${native[@]}" "${@:3}" >"$work/said" && same 300 >>"$work/said"
+	verdict "JDK $version ${*:3}: every stack as walked" "$work/said"
+}
+
+while read -r version home <&3; do
+	compared "$version" "$home" -Xint Leaks "$blocks"
+	compared "$version" "$home" -XX:TieredStopAtLevel=1 Leaks "$blocks"
+	compared "$version" "$home" -XX:-TieredCompilation -XX:+UseSerialGC Leaks "$blocks"
+	compared "$version" "$home" -XX:+UseZGC Leaks "$blocks"
+	# The code cache is small: code is flushed while it runs, and its place used again.
+	compared "$version" "$home" -XX:ReservedCodeCacheSize=3m -Xmx40m Unloaded 300
+	[ "$version" -ge 21 ] && compared "$version" "$home" Virtual "$blocks"
+done 3< <(jdks)
+skip_absent_jdks
+
+# javac: deep, recursive, and compiled while it runs.
+for options in -J-Xint -J-XX:TieredStopAtLevel=1 -J-XX:-TieredCompilation -J-XX:+UseZGC; do
+	clear_segments
+	in_background preload memo=2 -- javac "$options" -J-Xmx200m -d "$work" "$tests/programs/Load.java" "$tests/programs/java/Leaks.java" \
+		>"$work/out" 2>"$work/err"
+	wait $!
+	json "$(segment_of $!)" "$work/report.json" >"$work/said" && same 20000 >>"$work/said"
+	verdict "javac $options: every stack as walked" "$work/said"
+done
+suite_end
