@@ -113,14 +113,14 @@ static void tell_beginning(void)
 static void set_active(void)
 {
 	bool simply = boot_is_allocators((const void *)real._exit); /* libc has both */
-	atomic_store_explicit(&owner_page->active, simply ? GUARD_SIMPLY : GUARD_ASIDE, memory_order_release);
+	guard_set_active(simply ? GUARD_SIMPLY : GUARD_ASIDE);
 }
 
 /* All but that: what `active` becomes is the last store of starting. */
 static void start_segment(void)
 {
 	uint32_t generation = ++process.generation;
-	atomic_store_explicit(&owner_page->generation, (uint64_t)generation << 32 | EPOCH_FIRST, memory_order_relaxed);
+	atomic_store_explicit(&owner_page->generation, GUARD_ASK | (uint64_t)generation << 32 | EPOCH_FIRST, memory_order_relaxed);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_LIVE, memory_order_release);
 }
 
@@ -207,7 +207,7 @@ static void in_forked_child(void)
 	if (active != GUARD_UNDECIDED) /* not wiped: a vfork child */
 		return;
 	segment_replace_by_zeroes();
-	if (thread_self.entered && thread_self.generation >> 32 == process.generation)
+	if (thread_self.entered && guard_process(thread_self.generation) == process.generation)
 		atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
 }
 
@@ -427,7 +427,7 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 		return active != GUARD_PASSIVE;
 	if (process.tracked && !control_is_asleep() && !atomic_load_explicit(&owner_page->refused, memory_order_relaxed))
 		return boot_child();
-	atomic_store_explicit(&owner_page->active, GUARD_PASSIVE, memory_order_relaxed); /* decided: it is not asked again */
+	guard_set_active(GUARD_PASSIVE); /* decided: it is not asked again */
 	return false;
 }
 

@@ -426,6 +426,6 @@ uint32_t capture_row(const struct event *e, enum mtrace_kind kind, const struct 
 	struct workspace *work = e->work;
 	if (unlikely(!work))
 		return capture_otherwise(e, kind, at);
-	uint32_t row = capture_again(work, kind, at);
+	uint32_t row = capture_again(work, kind, at->pc, at->sp, &at->fp);
 	return likely(row) ? row : capture_changed(e->self, kind, at);
 }

@@ -20,11 +20,11 @@ uint32_t capture_row(const struct event *e, enum mtrace_kind kind, const struct 
 /* The same for a thread in its workspace, where capture_again knew nothing. */
 uint32_t capture_changed(struct thread_state *self, enum mtrace_kind kind, const struct unwind_start *at);
 
-/* The row of a stack seen lately, 0: look for it. */
+/* The row of a stack seen lately, 0: look for it. *fp is the frame register, looked at only if it matters. */
 static inline __attribute__((always_inline)) uint32_t capture_again(struct workspace *work, enum mtrace_kind kind,
-								    const struct unwind_start *at)
+								    uintptr_t pc, uintptr_t sp, const uintptr_t *fp)
 {
-	const struct recent *recent = recents_find(&work->recents, &work->memo, at, workspace_stamp(work), kind);
+	const struct recent *recent = recents_find(&work->recents, &work->memo, pc, sp, fp, workspace_stamp(work), kind);
 	return likely(recent) ? recent->result : 0;
 }
 

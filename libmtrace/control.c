@@ -19,7 +19,7 @@ void control_sleep(void)
 	atomic_store_explicit(&asleep, 1, memory_order_relaxed);
 	if (segment.header->mode == MTRACE_MODE_EXACT)
 		atomic_store_explicit(&segment.header->detached_mono_ns, plat_mono_ns(), memory_order_relaxed);
-	atomic_store_explicit(&owner_page->active, GUARD_ASLEEP, memory_order_release);
+	guard_set_active(GUARD_ASLEEP);
 }
 
 void control_wake(void)

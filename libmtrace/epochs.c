@@ -40,7 +40,7 @@ static bool end_epoch(struct mtrace_boundary *b)
 {
 	enum { TRIES = 64 };
 	uint64_t now = atomic_load_explicit(&owner_page->generation, memory_order_relaxed);
-	for (int i = 0; i < TRIES && now >> 32 && (uint32_t)now < EPOCH_LAST; i++) {
+	for (int i = 0; i < TRIES && guard_process(now) && (uint32_t)now < EPOCH_LAST; i++) {
 		atomic_store_explicit(&b->state, state_of((uint32_t)now, MTRACE_BOUNDARY_PENDING), memory_order_release);
 		uint64_t seen = now;
 		if (atomic_compare_exchange_strong_explicit(&owner_page->generation, &seen, now + 1, memory_order_acq_rel,

@@ -24,6 +24,7 @@ __attribute__((cold, noinline)) void event_begin_thread(struct thread_state *sel
 		news_thread(self, MTRACE_RING_thread_start);
 	atomic_signal_fence(memory_order_seq_cst);
 	self->entered = 0;
+	guard_renew_usual(self);
 }
 
 /* The thread is new, or its process is; or a new epoch began, and the thread's next look at the clock, which is this
@@ -31,12 +32,13 @@ __attribute__((cold, noinline)) void event_begin_thread(struct thread_state *sel
 __attribute__((cold, noinline)) void event_catch_up(struct thread_state *self)
 {
 	uint64_t generation = atomic_load_explicit(&owner_page->generation, memory_order_acquire);
-	if (self->generation >> 32 != generation >> 32) {
+	if (guard_process(self->generation) != guard_process(generation)) {
 		event_begin_thread(self, NULL);
 		return;
 	}
 	self->events_left = 0;
 	self->generation = generation;
+	guard_renew_usual(self);
 }
 
 __attribute__((cold, noinline)) void event_look_around(struct thread_state *self)

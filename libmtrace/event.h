@@ -38,11 +38,16 @@ static inline bool event_is_current(const struct thread_state *self)
 	return likely(self->generation == atomic_load_explicit(&owner_page->generation, memory_order_relaxed));
 }
 
-static inline void event_go_in(struct thread_state *self, uintptr_t here)
+static inline void event_go_in_simply(struct thread_state *self, uintptr_t here)
 {
 	self->entered = here;
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&self->record->inside, 1, memory_order_relaxed);
+}
+
+static inline void event_go_in(struct thread_state *self, uintptr_t here)
+{
+	event_go_in_simply(self, here);
 	if (threads_tick_due(self))
 		event_look_around(self);
 }
@@ -74,15 +79,6 @@ static inline void event_leave(const struct event *e)
 {
 	if (likely(!e->nested))
 		event_go_out(e->self);
-}
-
-/* The usual event: its thread is known, has a workspace, and is in no other hook. */
-static inline bool event_enter_simply(struct thread_state *self, uintptr_t here)
-{
-	if (unlikely(!event_is_current(self)) || unlikely(self->entered) || unlikely(!self->work))
-		return false;
-	event_go_in(self, here);
-	return true;
 }
 
 /* In which what it counts is counted. */

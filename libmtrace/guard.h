@@ -6,14 +6,22 @@
  * the page and its parent's thread state, and is recorded as that thread.
  *
  * The thread state is initial-exec, POD, without a destructor, so it works before constructors, in TLS destructors
- * and at exit. It is zero in a new thread. `generation` ties it to one segment: after a fork it differs from the
- * owner's and the state is made anew; in a new epoch (epochs.h) the thread looks at the clock, which tells it.
+ * and at exit. It is zero in a new thread but for `usual`. `generation` ties it to one segment: after a fork it differs from
+ * the owner's and the state is made anew; in a new epoch (epochs.h) the thread looks at the clock, which tells it.
+ *
+ * Invariants
+ *   G1 the page's generation has GUARD_ASK unless events are recorded (active: SIMPLY or ASIDE), but for the instant between
+ *      the two stores that begin or end that. So whoever finds it without need not look at `active`.
+ *   G2 a thread's `usual` is the page's generation only if that has no GUARD_ASK, the thread's identity and epoch are of it,
+ *      it has a workspace, and is inside no allocator that may call itself by name: then one comparison says all of that.
+ *      It is never 0, as the page of a forked child is, and never GUARD_ASK alone.
  */
 #ifndef MTRACE_GUARD_H
 #define MTRACE_GUARD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "plat.h"
@@ -33,10 +41,18 @@ enum guard_active {
 struct owner_page {
 	_Atomic uint32_t active;     /* enum guard_active. Release store after the segment is ready; pairs: guard_tracking */
 	_Atomic uint32_t creating;   /* somebody makes this process's segment */
-	_Atomic uint64_t generation; /* high half: not 0, differs between a process and its forked children; low: epoch */
+	_Atomic uint64_t generation; /* GUARD_ASK, process: 31 bits, not 0, not that of forked children, epoch: 32 bits */
 	_Atomic uint32_t refused;    /* this process will not record */
 	_Atomic uint64_t missed;     /* events that passed by while `creating` */
 };
+
+#define GUARD_ASK (1ull << 63) /* in a generation: `active` tells what to do with an event */
+#define GUARD_NEVER 1ull       /* what no page's generation is */
+
+static inline uint32_t guard_process(uint64_t generation)
+{
+	return (uint32_t)((generation & ~GUARD_ASK) >> 32);
+}
 
 struct workspace; /* the tracker's: what is too large to be here */
 
@@ -52,6 +68,7 @@ struct stream_pen {
 };
 
 struct thread_state {
+	uint64_t usual;           /* G2; GUARD_NEVER: not now */
 	uint64_t generation;      /* the owner page's, when the thread last looked */
 	uint32_t side;            /* birth of a block made now, and its thread: live.h */
 	uint32_t aged_side;       /* blocks with a side below it were born before this window of time */
@@ -68,11 +85,31 @@ struct thread_state {
 	const void *deleting;     /* the block that an operator delete is about to free */
 	uint64_t live_room;       /* how far live_delta may go: counts_live_is_due. 0: every event comes by, for the stream */
 	struct stream_pen pen;
+	uint32_t inside_allocator; /* real calls under way that may lead through a hook again: hooks.c */
 };
+_Static_assert(offsetof(struct thread_state, usual) == 0, "what threads_enter does not clear");
 _Static_assert(sizeof(struct thread_state) <= 256, "an attached agent gets no more static TLS");
 
 extern struct owner_page *owner_page SHIM_OWN; /* never NULL */
 extern __thread struct thread_state thread_self __attribute__((tls_model("initial-exec"))) SHIM_OWN;
+
+/* G1. Whoever begins finds out if somebody ended it meanwhile: the exchange that comes later has seen the other's store. */
+static inline void guard_set_active(enum guard_active active)
+{
+	bool records = active == GUARD_SIMPLY || active == GUARD_ASIDE;
+	atomic_store_explicit(&owner_page->active, active, memory_order_release);
+	if (records)
+		atomic_fetch_and_explicit(&owner_page->generation, ~GUARD_ASK, memory_order_acq_rel);
+	if (!records || atomic_load_explicit(&owner_page->active, memory_order_relaxed) != active)
+		atomic_fetch_or_explicit(&owner_page->generation, GUARD_ASK, memory_order_acq_rel);
+}
+
+/* After any of what G2 names has changed. */
+static inline void guard_renew_usual(struct thread_state *self)
+{
+	bool is_usual = self->work && !self->inside_allocator && !(self->generation & GUARD_ASK) && self->generation;
+	self->usual = is_usual ? self->generation : GUARD_NEVER;
+}
 
 /* pairs: boot's release store of active; everything the segment needs was written before it. */
 static inline bool guard_tracking(void)

@@ -27,6 +27,7 @@
 #include "here.h"
 #include "hooks.h"
 #include "tracker.h"
+#include "usual.h"
 
 #define EXPORT __attribute__((visibility("default"))) extern
 #define CALLER ((uintptr_t)__builtin_return_address(0) - 1)
@@ -49,21 +50,36 @@ EXPORT void cfree(void *p);
 /* ---- is it the program that calls? ----------------------------------------------------------------------- */
 
 /* An allocator outside libc may implement one function by another that it calls by name, which leads through us: that
-   is its own affair, and would count twice. The thread's real calls under way that may do so; looked at only where
-   there is such an allocator. */
-static __thread uint32_t inside_allocator __attribute__((tls_model("initial-exec")));
+   is its own affair, and would count twice. The thread's real calls under way that may do so are counted, where there is
+   such an allocator. */
+static inline void go_inside_allocator(struct thread_state *self)
+{
+	self->usual = GUARD_NEVER; /* G2 */
+	self->inside_allocator++;
+}
+
+static inline void leave_allocator(struct thread_state *self)
+{
+	self->inside_allocator--;
+	guard_renew_usual(self);
+}
 
 #define INSIDE(call)                                                                                                   \
 	({                                                                                                             \
-		inside_allocator++;                                                                                    \
-		__typeof__(call) result_ = (call);                                                                     \
-		inside_allocator--;                                                                                    \
+		__typeof__(call) result_;                                                                              \
+		if (likely(boot_active() != GUARD_ASIDE)) {                                                            \
+			result_ = (call);                                                                              \
+		} else {                                                                                               \
+			go_inside_allocator(&thread_self);                                                             \
+			result_ = (call);                                                                              \
+			leave_allocator(&thread_self);                                                                 \
+		}                                                                                                      \
 		result_;                                                                                               \
 	})
 
 static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 {
-	return boot_ready() && !(inside_allocator && boot_is_allocators((const void *)caller));
+	return boot_ready() && !(thread_self.inside_allocator && boot_is_allocators((const void *)caller));
 }
 
 /* Is this event of the malloc family to be recorded? */
@@ -74,21 +90,58 @@ static inline bool records(uintptr_t caller)
 		return true;
 	if (active == GUARD_ASLEEP && !control_has_news())
 		return false;
-	if (active == GUARD_ASIDE && inside_allocator == 0)
+	if (active == GUARD_ASIDE && thread_self.inside_allocator == 0)
 		return true;
 	return active != GUARD_PASSIVE && records_aside(caller);
 }
 
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */
 
+/* What is not the usual event: of a block that is no bootstrap block, if events are to be recorded. */
+static __attribute__((noinline)) void *allocated_otherwise(void *p, size_t size, const struct here *here)
+{
+	if (!boot_owns(p) && records(here->pc - 1))
+		tracker_allocated(p, size, here);
+	return p;
+}
+
+/* The entry points' frame is looked at: what they call last is not to be a jump. */
+#define NO_JUMP(p) __asm__ volatile("" : "+r"(p))
+
+static void *first_malloc(size_t size);
+static void *(*malloc_now)(size_t size) = first_malloc; /* real.malloc once that is known */
+
+static __attribute__((cold, noinline)) void *first_malloc(size_t size)
+{
+	(void)boot_ready();
+	if (!real.malloc)
+		return boot_alloc(size, MALLOC_ALIGNMENT);
+	__atomic_store_n(&malloc_now, real.malloc, __ATOMIC_RELAXED); /* a function's address: nothing is read through it */
+	return real.malloc(size);
+}
+
 EXPORT void *malloc(size_t size)
 {
-	if (unlikely(!records(CALLER)))
-		return real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
-	void *p = real.malloc(size);
-	if (likely(p))
-		tracker_allocated(p, size, HERE);
+	void *p = __atomic_load_n(&malloc_now, __ATOMIC_RELAXED)(size);
+	struct thread_state *self = &thread_self;
+	if (unlikely(!p))
+		return p;
+	if (likely(usual_begin(self, (uintptr_t)HERE)))
+		p = usual_allocated(self, p, size, HERE);
+	else
+		p = allocated_otherwise(p, size, HERE);
+	NO_JUMP(p);
 	return p;
+}
+
+/* The same for all others, whose real function was called as `records` said. */
+static __attribute__((noinline)) void note_allocated(void *p, size_t size, const struct here *here)
+{
+	struct thread_state *self = &thread_self;
+	if (likely(usual_begin(self, (uintptr_t)here)))
+		(void)usual_allocated(self, p, size, here);
+	else
+		tracker_allocated(p, size, here);
 }
 
 EXPORT void *calloc(size_t count, size_t size)
@@ -101,7 +154,7 @@ EXPORT void *calloc(size_t count, size_t size)
 	}
 	void *p = INSIDE(real.calloc(count, size));
 	if (likely(p))
-		tracker_allocated(p, count * size, HERE); /* it did not overflow: the allocator said so */
+		note_allocated(p, count * size, HERE); /* it did not overflow: the allocator said so */
 	return p;
 }
 
@@ -117,7 +170,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 		return real.posix_memalign ? real.posix_memalign(out, alignment, size) : aligned_in_arena(out, alignment, size);
 	int error = INSIDE(real.posix_memalign(out, alignment, size));
 	if (likely(!error && *out))
-		tracker_allocated(*out, size, HERE);
+		note_allocated(*out, size, HERE);
 	return error;
 }
 
@@ -129,7 +182,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 			return real.name ? real.name args : boot_alloc(size, alignment);                               \
 		void *p = INSIDE(real.name args);                                                                      \
 		if (likely(p))                                                                                         \
-			tracker_allocated(p, size, HERE);                                                              \
+			note_allocated(p, size, HERE);                                                                 \
 		return p;                                                                                              \
 	}
 
@@ -158,7 +211,7 @@ static inline __attribute__((always_inline)) void *reallocate(void *old, size_t 
 {
 	if (unlikely(boot_owns(old))) {
 		void *p = leave_arena(old, size, here);
-		__asm__ volatile("" : "+r"(p)); /* not a jump: the frame is looked at */
+		NO_JUMP(p);
 		return p;
 	}
 	if (unlikely(!records(here->pc - 1))) {
@@ -205,10 +258,34 @@ static inline bool freeing(void *p, uintptr_t caller)
 	return false;
 }
 
+static __attribute__((noinline)) void free_otherwise(void *p, uintptr_t caller)
+{
+	if (!freeing(p, caller) && real.free)
+		real.free(p);
+}
+
+/* The event is under way. What is nowhere may be a block of the arena. */
+static __attribute__((noinline)) void *free_elsewhere(void *p, uintptr_t caller)
+{
+	if (tracker_finish_freeing(p))
+		return p;
+	free_otherwise(p, caller);
+	return NULL;
+}
+
 EXPORT void free(void *p)
 {
-	if (!freeing(p, CALLER) && real.free)
-		real.free(p);
+	struct thread_state *self = &thread_self;
+	if (unlikely(!p) || unlikely(!usual_begin(self, (uintptr_t)__builtin_dwarf_cfa()))) {
+		free_otherwise(p, CALLER);
+		return;
+	}
+	struct live_block old;
+	if (likely(usual_drop(self, p, &old)))
+		p = usual_freed(self, p, &old);
+	else if (!(p = free_elsewhere(p, CALLER)))
+		return;
+	real.free(p);
 }
 
 EXPORT void cfree(void *p)

@@ -29,14 +29,11 @@ static struct mtrace_live_huge *huge_at(uint32_t i)
 }
 
 #define NO_WORD ((uint64_t)MTRACE_SLOT_SIZE_HUGE << MTRACE_SLOT_ROW_BITS)
-struct mtrace_live_line live_no_line = {.word = {NO_WORD, NO_WORD, NO_WORD, NO_WORD, NO_WORD}};
 
-/* Where pages without a leaf lead to (live_line_at): nothing is put there. */
-static void make_line_of_none(void)
+static void make_no_line(void)
 {
-	struct mtrace_live_line *none = (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES];
 	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		atomic_store_explicit(&none->word[i], NO_WORD, memory_order_relaxed);
+		atomic_store_explicit(&live_no_line()->word[i], NO_WORD, memory_order_relaxed);
 }
 
 bool live_init(void)
@@ -44,7 +41,7 @@ bool live_init(void)
 	if (!segment_ensure(MTRACE_REGION_LIVE_ROOT, MTRACE_LIVE_ROOT_ENTRIES * sizeof(uint64_t)) ||
 	    !segment_ensure(MTRACE_REGION_LIVE_LINES, sizeof(struct mtrace_live_line)))
 		return false;
-	make_line_of_none();
+	make_no_line();
 	return true;
 }
 
@@ -243,7 +240,7 @@ static bool find_slot(uint64_t leaf, uintptr_t address, struct slot *found, stru
 	uint64_t granules = live_granules(address);
 	for (; leaf; leaf = next_leaf(leaf)) {
 		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
-		if (line == &live_no_line)
+		if (line == live_no_line())
 			return segment_damaged();
 		if (find_in_line(line, granules, found))
 			return true;
@@ -399,7 +396,7 @@ static atomic_word *find_empty(uint64_t leaf, uintptr_t address)
 {
 	for (; leaf; leaf = next_leaf(leaf)) {
 		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
-		if (line == &live_no_line)
+		if (line == live_no_line())
 			return NULL;
 		atomic_word *empty = empty_in_line(line, live_home(live_way_into(leaf, live_granule(address))));
 		if (empty)

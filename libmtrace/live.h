@@ -121,19 +121,30 @@ static inline uint32_t live_near_place(uintptr_t address)
 /* The chunk of an address, NULL none. Remembered in `near`. */
 struct mtrace_live_chunk *live_find_chunk(enum mtrace_family family, uintptr_t address, struct live_near *near);
 
-/* The page's leaf entry; 0: there is none. */
-static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address, struct live_near *near)
+/* The same of a chunk that is remembered; 0: it is not, or there is none. */
+static inline uint64_t live_leaf_remembered(enum mtrace_family family, uintptr_t address, const struct live_near *near)
 {
 	uint32_t place = live_near_place(address);
-	struct mtrace_live_chunk *c = near->entry[place].chunk;
-	if (unlikely(near->entry[place].key != live_near_key(family, address)) && !(c = live_find_chunk(family, address, near)))
+	if (unlikely(near->entry[place].key != live_near_key(family, address)))
 		return 0;
-	return atomic_load_explicit(&c->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
+	return atomic_load_explicit(&near->entry[place].chunk->leaves[address >> 12 & (MTRACE_LIVE_PAGES_PER_CHUNK - 1)],
 				    memory_order_acquire); /* pairs: L3 */
 }
 
-/* A line in which no block is found and none can be put: every word is a huge one's, which the slow paths look at again. */
-extern struct mtrace_live_line live_no_line SHIM_OWN;
+/* The page's leaf entry; 0: there is none. */
+static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t address, struct live_near *near)
+{
+	if (unlikely(near->entry[live_near_place(address)].key != live_near_key(family, address)) &&
+	    !live_find_chunk(family, address, near))
+		return 0;
+	return live_leaf_remembered(family, address, near);
+}
+
+/* Line 0, in which no block is found and none is put: every word is a huge one's, which the slow paths look at again. */
+static inline struct mtrace_live_line *live_no_line(void)
+{
+	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES];
+}
 
 /* A block's place in a leaf: the line, above SHIFT, and how far into what the line is for, in 512ths. */
 enum { LIVE_PLACE_SHIFT = 9 };
@@ -142,12 +153,12 @@ static inline uint64_t live_way_into(uint64_t leaf, uint32_t granule)
 	return (uint64_t)granule * MTRACE_LEAF_LINES(leaf);
 }
 
-/* Without a leaf (entry 0) it is line 0, which is made like live_no_line. live_no_line: the entry is damaged. */
+/* live_no_line: there is no leaf (entry 0), or the entry is damaged. */
 static inline struct mtrace_live_line *live_line_at(uint64_t leaf, uint64_t way)
 {
 	uint64_t offset = (MTRACE_LEAF_LINE(leaf) + (way >> LIVE_PLACE_SHIFT)) * sizeof(struct mtrace_live_line);
 	if (unlikely(!segment_has_begun(MTRACE_REGION_LIVE_LINES, offset))) /* commits are whole pages */
-		return &live_no_line;
+		offset = 0;
 	return (struct mtrace_live_line *)(void *)(segment.base[MTRACE_REGION_LIVE_LINES] + offset);
 }
 
@@ -192,7 +203,7 @@ _Static_assert(MTRACE_LIVE_SLOTS == 5 && offsetof(struct mtrace_live_line, word)
 /* A granule where a word has it. */
 static inline uint64_t live_granules(uintptr_t address)
 {
-	return (uint64_t)live_granule(address) << MTRACE_SLOT_GRANULE_SHIFT;
+	return (uint64_t)(address >> 3) << MTRACE_SLOT_GRANULE_SHIFT;
 }
 
 /* Never 0 and never the granule alone: a block has a row. */
@@ -213,10 +224,15 @@ struct live_place {
 	uint32_t home;
 };
 
+static inline struct live_place live_place_in(uint64_t leaf, uintptr_t address)
+{
+	uint64_t way = live_way_into(leaf, live_granule(address));
+	return (struct live_place){leaf, live_line_at(leaf, way), live_home(way)};
+}
+
 static inline struct live_place live_find(enum mtrace_family family, uintptr_t address, struct live_near *near)
 {
-	uint64_t leaf = live_first_leaf(family, address, near), way = live_way_into(leaf, live_granule(address));
-	return (struct live_place){leaf, live_line_at(leaf, way), live_home(way)};
+	return live_place_in(live_first_leaf(family, address, near), address);
 }
 
 static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t word, uint32_t side)
@@ -232,6 +248,34 @@ static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t
 static inline bool live_is_mixed(struct mtrace_live_line *line)
 {
 	return atomic_load_explicit(&line->mixed, memory_order_relaxed); /* L6 */
+}
+
+/* The two that the usual event begins with (usual.h): by one look, calling nothing, a block of less than 256 MiB that stands
+   in its home, or will, while no leaf is behind. false: nothing was done. */
+static inline __attribute__((always_inline)) bool live_put_home(struct live_place at, uint64_t word, uint32_t side)
+{
+	if (unlikely(MTRACE_LEAF_NEXT(at.leaf) != 0) || unlikely(live_is_mixed(at.line)))
+		return false;
+	return live_take(at.line, at.home, word, side);
+}
+
+static inline void live_read_slot(struct live_place at, uint64_t word, struct live_block *old)
+{
+	old->row = MTRACE_SLOT_ROW(word);
+	old->size = MTRACE_SLOT_SIZE(word);
+	old->side = atomic_load_explicit(&at.line->side[at.home], memory_order_relaxed); /* L4 */
+}
+
+static inline __attribute__((always_inline)) bool live_drop_home(struct live_place at, uintptr_t address, struct live_block *old)
+{
+	uint64_t word = atomic_load_explicit(&at.line->word[at.home], memory_order_acquire); /* pairs: live_take */
+	if (unlikely(!live_is(word, live_granules(address))))
+		return false;
+	live_read_slot(at, word, old);
+	if (unlikely(old->size == MTRACE_SLOT_SIZE_HUGE))
+		return false;
+	atomic_store_explicit(&at.line->word[at.home], 0, memory_order_release); /* L1 */
+	return true;
 }
 
 /* In a mixed line: any slot that is empty, unless the block is there. false: nothing was done. */
@@ -257,23 +301,11 @@ uint32_t live_look_through(struct mtrace_live_line *line, uintptr_t address);
 /* Takes a block out of the line where most are. false: it is not there, live_remove knows better. */
 static inline __attribute__((always_inline)) bool live_drop(struct live_place at, uintptr_t address, struct live_block *old)
 {
-	uint64_t granules = live_granules(address);
-	uint32_t i = at.home;
-	uint64_t word = atomic_load_explicit(&at.line->word[i], memory_order_acquire); /* pairs: live_take */
-	if (!live_is(word, granules)) {
-		if (unlikely(!live_is_mixed(at.line)) || unlikely((i = live_look_through(at.line, address)) == MTRACE_LIVE_SLOTS))
-			return false;
-		word = atomic_load_explicit(&at.line->word[i], memory_order_acquire); /* pairs: live_take */
-		if (unlikely(!live_is(word, granules)))
-			return false;
-	}
-	old->row = MTRACE_SLOT_ROW(word);
-	old->size = MTRACE_SLOT_SIZE(word);
-	old->side = atomic_load_explicit(&at.line->side[i], memory_order_relaxed); /* L4 */
-	if (unlikely(old->size == MTRACE_SLOT_SIZE_HUGE))
+	if (live_drop_home(at, address, old))
+		return true;
+	if (unlikely(!live_is_mixed(at.line)) || unlikely((at.home = live_look_through(at.line, address)) == MTRACE_LIVE_SLOTS))
 		return false;
-	atomic_store_explicit(&at.line->word[i], 0, memory_order_release); /* L1 */
-	return true;
+	return live_drop_home(at, address, old);
 }
 
 /* A block that is being reallocated stays live at its old address and size until the outcome is known. The tag is

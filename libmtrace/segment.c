@@ -207,7 +207,7 @@ bool segment_damaged(void)
 	segment_count(MTRACE_COUNTER_damaged_ids);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_POISONED, memory_order_relaxed);
 	atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
-	atomic_store_explicit(&owner_page->active, 0, memory_order_relaxed);
+	guard_set_active(GUARD_UNDECIDED);
 	log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
 	return false;
 }

@@ -4,7 +4,7 @@
 
 #include "segment.h"
 
-__thread struct thread_state thread_self __attribute__((tls_model("initial-exec")));
+__thread struct thread_state thread_self __attribute__((tls_model("initial-exec"))) = {.usual = GUARD_NEVER}; /* G2 */
 
 enum { TICK_INTERVAL_MOST = 1024, NANOSECONDS_PER_TICK = 1000000000 / MTRACE_TICKS_PER_SECOND };
 
@@ -91,11 +91,21 @@ static void find_stack(struct thread_state *self, const struct thread_birth *bir
 	self->stack_low = self->stack_high - bytes;
 }
 
+/* What it was inside of it still is. */
+static void forget_all(struct thread_state *self)
+{
+	uint32_t inside = self->inside_allocator;
+	self->usual = GUARD_NEVER;
+	atomic_signal_fence(memory_order_seq_cst);
+	memset((char *)self + offsetof(struct thread_state, generation), 0, sizeof *self - offsetof(struct thread_state, generation));
+	self->inside_allocator = inside;
+}
+
 /* generation comes last but before anything that could be interrupted into a nested event twice: a signal handler
    that runs in between makes an identity of its own, which is a second line in a report and nothing worse. */
 __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, const struct thread_birth *birth)
 {
-	memset(self, 0, sizeof *self);
+	forget_all(self);
 	find_stack(self, birth);
 	self->tick_interval = 1;
 	uint32_t id = new_identity();
@@ -103,7 +113,7 @@ __attribute__((cold, noinline)) void threads_enter(struct thread_state *self, co
 	self->id = id;
 	if (id)
 		fill_identity(self->record, birth);
-	self->generation = atomic_load_explicit(&owner_page->generation, memory_order_relaxed);
+	self->generation = atomic_load_explicit(&owner_page->generation, memory_order_acquire);
 	threads_look_at_clock(self);
 }
 

@@ -145,33 +145,26 @@ static inline __attribute__((always_inline)) void record_free(struct event *e, e
 	event_leave(e);
 }
 
-static __attribute__((noinline)) void allocated_otherwise(const void *p, size_t size, const struct here *here)
+void tracker_allocated(const void *p, size_t size, const struct here *here)
 {
 	struct event event = event_enter_at((uintptr_t)here);
 	struct unwind_start at = here_start(here);
 	record_allocation(&event, MTRACE_KIND_MALLOC, MTRACE_FAMILY_MALLOC, p, size, &at);
 }
 
-static __attribute__((noinline)) void freeing_otherwise(const void *p)
+void tracker_freeing(const void *p)
 {
 	struct event event = event_enter();
 	record_free(&event, MTRACE_FAMILY_MALLOC, p);
 }
 
-static __attribute__((noinline)) uint32_t capture_changed_here(struct thread_state *self, const struct here *here)
+/* ---- the usual event's rest (usual.h) ---- */
+
+static bool is_usual(const struct thread_state *self, const struct mtrace_tally *tally, uint32_t row)
 {
-	struct unwind_start at = here_start(here);
-	return capture_changed(self, MTRACE_KIND_MALLOC, &at);
+	return counts_is_own(tally, row) && likely(self->pen.place) && likely(!counts_live_is_beyond(self, COUNTS_LIVE_ROOM));
 }
 
-static __attribute__((noinline)) void insert_block_slowly(struct thread_state *self, uintptr_t p, uint32_t row, size_t size)
-{
-	struct live_block block = new_block(self, row, size);
-	insert_block(&(struct event){.self = self, .work = self->work}, MTRACE_FAMILY_MALLOC, p, &block);
-}
-
-/* The rest of an allocation, and of a free, where counts_live_is_due says so: while there is a stream, all of them. What is
-   rare in one is left to another function, as a whole: so the common case needs no frame. */
 static __attribute__((noinline)) void put_in_stream(struct thread_state *self, uint32_t what, const void *p, uint32_t row,
 						    size_t size)
 {
@@ -179,88 +172,101 @@ static __attribute__((noinline)) void put_in_stream(struct thread_state *self, u
 	stream_put(self, what, (uintptr_t)p, row, size);
 }
 
-static bool is_usual(const struct thread_state *self, const struct mtrace_tally *tally, uint32_t row)
+static __attribute__((noinline)) void *count_due_allocated(struct thread_state *self, void *p, uint32_t row, size_t size)
 {
-	return counts_is_own(tally, row) && likely(self->pen.place) && likely(!counts_live_is_beyond(self, COUNTS_LIVE_ROOM));
+	put_in_stream(self, MTRACE_STREAM_ALLOCATED, p, row, size);
+	counts_allocated(&self->work->tallies, row, size);
+	event_go_out(self);
+	return p;
 }
 
-static __attribute__((noinline)) void finish_allocated(struct thread_state *self, const void *p, uint32_t row, size_t size)
+/* What is rare in it is left to another function, as a whole: so the common case needs no frame. */
+__attribute__((noinline)) void *tracker_finish_due(void *p, uint32_t row, size_t size)
 {
+	struct thread_state *self = &thread_self;
 	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
 	self->allocated = p;
-	if (!is_usual(self, tally, row)) {
-		put_in_stream(self, MTRACE_STREAM_ALLOCATED, p, row, size);
-		counts_allocated(&self->work->tallies, row, size);
-		event_go_out(self);
-		return;
-	}
+	if (!is_usual(self, tally, row))
+		return count_due_allocated(self, p, row, size);
 	stream_write(self, MTRACE_STREAM_ALLOCATED, stream_number(), (uintptr_t)p, row, size);
 	counts_add_allocated(tally, size);
 	event_go_out(self);
+	return p;
 }
 
-/* `old` is a copy: the common case keeps its own in registers. */
-static __attribute__((noinline)) void finish_freeing(struct thread_state *self, const void *p, struct live_block old)
-{
-	struct mtrace_tally *tally = counts_tally(&self->work->tallies, old.row);
-	if (!is_usual(self, tally, old.row)) {
-		put_in_stream(self, MTRACE_STREAM_FREED, p, old.row, old.size);
-		counts_freed_of_age(&self->work->tallies, old.row, old.size, old.side, &self->aged_side);
-		event_go_out(self);
-		return;
-	}
-	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, old.row, old.size);
-	counts_add_freed(tally, old.size, old.side < self->aged_side);
-	event_go_out(self);
-}
-
-/* The common case of record_allocation; the block's line of the live table is asked for before the stack is known, and
-   is on its way meanwhile. */
-void tracker_allocated(const void *p, size_t size, const struct here *here)
+__attribute__((noinline)) void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size)
 {
 	struct thread_state *self = &thread_self;
-	if (unlikely(!event_enter_simply(self, (uintptr_t)here))) {
-		allocated_otherwise(p, size, here);
-		return;
-	}
-	struct unwind_start at = here_start(here);
-	struct workspace *work = self->work;
-	struct live_place place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near);
-	__builtin_prefetch(place.line, 1);
-	uint32_t row = capture_again(work, MTRACE_KIND_MALLOC, &at);
-	if (unlikely(!row))
-		row = capture_changed_here(self, here);
-	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
-		insert_block_slowly(self, (uintptr_t)p, row, size);
-	if (counts_live_is_due(self, (int64_t)size)) {
-		finish_allocated(self, p, row, size);
-		return;
-	}
-	counts_allocated(&work->tallies, row, size);
+	counts_allocated(&self->work->tallies, row, size);
 	self->allocated = p;
 	event_go_out(self);
+	return p;
 }
 
-/* The common case of record_free. */
-void tracker_freeing(const void *p)
+static __attribute__((noinline)) void insert_slowly(struct thread_state *self, uintptr_t p, uint32_t row, size_t size)
+{
+	struct live_block block = new_block(self, row, size);
+	insert_block(&(struct event){.self = self, .work = self->work}, MTRACE_FAMILY_MALLOC, p, &block);
+}
+
+__attribute__((noinline)) void *tracker_finish_insert(void *p, uint32_t row, size_t size)
 {
 	struct thread_state *self = &thread_self;
-	if (unlikely(!event_enter_simply(self, (uintptr_t)__builtin_frame_address(0)))) {
-		freeing_otherwise(p);
-		return;
-	}
-	struct workspace *work = self->work;
-	struct live_block old;
-	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &work->near), (uintptr_t)p, &old))) {
-		record_free(&(struct event){.self = self, .work = work}, MTRACE_FAMILY_MALLOC, p);
-		return;
-	}
-	if (counts_live_is_due(self, -(int64_t)old.size)) {
-		finish_freeing(self, p, old);
-		return;
-	}
-	counts_freed_of_age(&work->tallies, old.row, old.size, old.side, &self->aged_side);
+	struct live_place place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &self->work->near);
+	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
+		insert_slowly(self, (uintptr_t)p, row, size);
+	return counts_live_is_due(self, (int64_t)size) ? tracker_finish_due(p, row, size) : tracker_finish_elsewhere(p, row, size);
+}
+
+__attribute__((noinline)) void *tracker_finish_changed(void *p, size_t size, const struct here *here)
+{
+	struct unwind_start at = here_start(here);
+	return tracker_finish_insert(p, capture_changed(&thread_self, MTRACE_KIND_MALLOC, &at), size);
+}
+
+static __attribute__((noinline)) void *count_due_freed(struct thread_state *self, void *p, uint32_t row, size_t size,
+						       uint32_t side)
+{
+	put_in_stream(self, MTRACE_STREAM_FREED, p, row, size);
+	counts_freed_of_age(&self->work->tallies, row, size, side, &self->aged_side);
 	event_go_out(self);
+	return p;
+}
+
+__attribute__((noinline)) void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side)
+{
+	struct thread_state *self = &thread_self;
+	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
+	if (!is_usual(self, tally, row))
+		return count_due_freed(self, p, row, size, side);
+	stream_write(self, MTRACE_STREAM_FREED, stream_number(), (uintptr_t)p, row, size);
+	counts_add_freed(tally, size, side < self->aged_side);
+	event_go_out(self);
+	return p;
+}
+
+__attribute__((noinline)) void *tracker_finish_freed_elsewhere(void *p, uint32_t row, size_t size, uint32_t side)
+{
+	struct thread_state *self = &thread_self;
+	counts_freed_of_age(&self->work->tallies, row, size, side, &self->aged_side);
+	event_go_out(self);
+	return p;
+}
+
+__attribute__((noinline)) bool tracker_finish_freeing(void *p)
+{
+	struct thread_state *self = &thread_self;
+	struct live_block old;
+	if (unlikely(!live_drop(live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &self->work->near), (uintptr_t)p, &old)) &&
+	    unlikely(!live_remove(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &old))) {
+		event_go_out(self);
+		return false;
+	}
+	if (counts_live_is_due(self, -(int64_t)old.size))
+		(void)tracker_finish_freed_due(p, old.row, old.size, old.side);
+	else
+		(void)tracker_finish_freed_elsewhere(p, old.row, old.size, old.side);
+	return true;
 }
 
 void tracker_operator_begin(void)
@@ -527,6 +533,8 @@ void tracker_thread_ended(void)
 	stream_close(&self->pen);
 	event_leave(e);
 	struct workspace *work = self->work;
+	self->usual = GUARD_NEVER; /* G2 */
+	atomic_signal_fence(memory_order_seq_cst);
 	self->work = NULL; /* before another thread may have it: what still comes does without */
 	if (work)
 		slots_release(work->slot);

@@ -24,6 +24,17 @@ bool tracker_init(void);
 void tracker_allocated(const void *p, size_t size, const struct here *here);
 void tracker_freeing(const void *p);
 
+/* Where the usual event (usual.h), under way, finds that it is not: the rest of it, until it is left. They return p, so that
+   their callers need not keep it. finish_changed is called with the frame of `here`. */
+void *tracker_finish_changed(void *p, size_t size, const struct here *here); /* the row is not known yet */
+void *tracker_finish_insert(void *p, uint32_t row, size_t size);             /* nor is there room where was looked */
+void *tracker_finish_due(void *p, uint32_t row, size_t size);                /* in the table; counts_live_is_due */
+void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; the row has no tally */
+void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side);
+void *tracker_finish_freed_elsewhere(void *p, uint32_t row, size_t size, uint32_t side);
+/* The block is not where was looked. false: nor anywhere; nothing is counted. */
+bool tracker_finish_freeing(void *p);
+
 /* C++ operators of the allocator's own object may or may not call malloc and free on their way, through our hooks.
    new: begin before the real operator, allocated after it: recorded unless the way went through malloc.
    delete: deleting before it, deleted after it: a free of the same block in between is not another one. */

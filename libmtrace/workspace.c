@@ -69,7 +69,7 @@ static void forget_ids(struct workspace *work)
 
 struct workspace *workspace_claim(void)
 {
-	uint32_t index, process = (uint32_t)(atomic_load_explicit(&owner_page->generation, memory_order_relaxed) >> 32);
+	uint32_t index, process = guard_process(atomic_load_explicit(&owner_page->generation, memory_order_relaxed));
 	struct workspace *work = slots_claim(segment.header->pid, plat_tid(), sizeof *work, &index);
 	if (!work)
 		return NULL;

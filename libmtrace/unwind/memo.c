@@ -332,14 +332,6 @@ static uint32_t joint_of(const struct memo *m, uint32_t kept)
 	return joint & ~3u;
 }
 
-__attribute__((noinline)) bool memo_four_stand(const struct memo_frame *f)
-{
-	for (int i = 1; i <= 4; i++)
-		if (memo_differs(f - i) && !memo_arrives_again(f - i))
-			return false;
-	return true;
-}
-
 static bool is_by_words_alone(const struct memo *m, const struct unwind_start *start)
 {
 	return m->generation && m->end == UNWIND_WHOLE && m->count > 1 && m->frames[0].sp - start->sp <= UINT32_MAX;
@@ -379,7 +371,8 @@ static void note_caller(struct recents *all, const struct memo *m, const struct 
 	c->offset = innermost[-1].sp - ARCH_WORD - start->sp;
 }
 
-__attribute__((cold, noinline)) void recents_begin(struct recents *all, uint64_t stamp)
+/* Forgets what was remembered of another stamp. */
+static __attribute__((cold, noinline)) void recents_begin(struct recents *all, uint64_t stamp)
 {
 	for (uint32_t i = 0; i < RECENT_SETS * RECENT_WAYS; i++)
 		all->set[i / RECENT_WAYS][i % RECENT_WAYS].sp = 0;
@@ -396,7 +389,7 @@ void recents_remember(struct recents *all, const struct memo *m, const struct un
 	if (unlikely(all->stamp != stamp))
 		recents_begin(all, stamp);
 	note_caller(all, m, start);
-	struct recent *r = give_up(all, recent_place(all, start));
+	struct recent *r = give_up(all, recent_place(all, start->pc, start->sp));
 	r->pc = start->pc;
 	r->sp = start->sp;
 	r->fp = start->fp;

@@ -170,11 +170,11 @@ static inline struct recent_caller *recent_caller(struct recents *all, uintptr_t
 }
 
 /* The set of a walk's start. What is read is what the walk itself would read first: the same code runs at pc. */
-static inline uint32_t recent_place(struct recents *all, const struct unwind_start *start)
+static inline uint32_t recent_place(struct recents *all, uintptr_t pc, uintptr_t sp)
 {
-	const struct recent_caller *c = recent_caller(all, start->pc);
-	uint64_t caller = likely(c->pc == start->pc) ? word_at(start->sp + c->offset) : 0;
-	return (uint32_t)(((caller + start->pc + start->sp * 8) * 0x9e3779b97f4a7c15u) >> 59);
+	const struct recent_caller *c = recent_caller(all, pc);
+	uint64_t caller = likely(c->pc == pc) ? word_at(sp + c->offset) : 0;
+	return (uint32_t)(((caller + pc + sp * 8) * 0x9e3779b97f4a7c15u) >> 59);
 }
 _Static_assert(RECENT_SETS == 32, "the five bits of recent_place");
 
@@ -196,7 +196,13 @@ static inline bool recent_agrees(const struct recent *r)
 }
 
 /* Do four frames stand, of which a word differs, or one takes more than its word? */
-bool memo_four_stand(const struct memo_frame *f);
+static inline bool memo_four_stand(const struct memo_frame *f)
+{
+	for (int i = 1; i <= 4; i++)
+		if (memo_differs(f - i) && !memo_arrives_again(f - i))
+			return false;
+	return true;
+}
 
 /* Do the words still lead from frames[i] to the outermost frame? i is a multiple of four. */
 static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
@@ -210,7 +216,7 @@ static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
 }
 
 /* Is the memo's frame the one that the words lead to, and does all that is further out stand? */
-static inline bool recent_joins(const struct recent *r, const struct memo *m, uint32_t generation)
+static inline __attribute__((always_inline)) bool recent_joins(const struct recent *r, const struct memo *m, uint32_t generation)
 {
 	const struct memo_frame *f = &m->frames[r->joint];
 	if (unlikely(r->joint >= m->count) || unlikely(m->generation != generation) || unlikely(f->note != r->note) ||
@@ -221,22 +227,18 @@ static inline bool recent_joins(const struct recent *r, const struct memo *m, ui
 	return memo_stands(m->frames, r->joint);
 }
 
-/* Forgets what was remembered of another stamp. */
-void recents_begin(struct recents *all, uint64_t stamp);
-
-/* The walk that would end as one from here, NULL none. */
-static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all,
-                                                                               const struct memo *m,
-                                                                               const struct unwind_start *start,
-                                                                               uint64_t stamp, uint32_t kind)
+/* The walk that would end as one from here, NULL none. Calls nothing: the usual event needs few registers. */
+static inline __attribute__((always_inline)) const struct recent *recents_find(struct recents *all, const struct memo *m,
+									       uintptr_t pc, uintptr_t sp,
+									       const uintptr_t *fp, uint64_t stamp,
+									       uint32_t kind)
 {
 	if (unlikely(all->stamp != stamp))
-		recents_begin(all, stamp);
-	struct recent *r = all->set[recent_place(all, start)];
+		return NULL;
+	struct recent *r = all->set[recent_place(all, pc, sp)];
 	for (uint32_t way = 0; way < RECENT_WAYS; way++, r++)
-		if (r->sp == start->sp && r->pc == start->pc &&
-		    (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == start->fp)) &&
-		    likely(recent_agrees(r)) && (r->joint == 0 || likely(recent_joins(r, m, (uint32_t)stamp)))) {
+		if (r->sp == sp && r->pc == pc && (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == *fp)) &&
+		    likely(recent_agrees(r)) && (r->joint == 0 || likely(recent_joins(r, m, (uint32_t)all->stamp)))) {
 			r->found = 1;
 			return r;
 		}

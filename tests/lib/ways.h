@@ -41,7 +41,7 @@ static inline void ways_note(struct memo *m)
 static inline enum ways_result ways_recall(struct ways *w, const struct unwind_start *start, const struct unwind_bounds *bounds,
 					   uint32_t sum)
 {
-	const struct recent *found = recents_find(&w->recents, &w->memo, start, rules_epoch(), 1);
+	const struct recent *found = recents_find(&w->recents, &w->memo, start->pc, start->sp, &start->fp, rules_epoch(), 1);
 	if (found)
 		return found->result == sum ? WAYS_FOUND : WAYS_WRONG;
 	uint32_t kept = memo_walk(&w->memo, start, bounds);
