@@ -11,6 +11,8 @@
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
 #          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
 #          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
+#   floors what those rows cost at the least, whoever tracks: tests/bench/floor.c's stages, into tests/bench/floors.txt;
+#          BENCH_PAIRS, BENCH_SIZE and BENCH as above, BENCH_FLOORS=FILE
 #   differential  ten million stacks of real programs, walked by our rules, the memo and libunwind: DIFFERENTIAL_STACKS=N;
 #          writes tests/bench/DIFFERENTIAL.md; part of soak
 #   tsan   the suites of the shim's stores under ThreadSanitizer, two minutes; part of soak (tests/tsan)
@@ -55,6 +57,12 @@ bench:
 	@BUILD=$(BUILD) tests/deps.sh bench
 	@$(MAKE) --no-print-directory -j2 all $(BENCH_PROGRAMS)
 	@BUILD=$(BUILD) tests/bench/bench.py $(BENCH_ARGS)
+
+.PHONY: floors
+floors:
+	@BUILD=$(BUILD) tests/deps.sh bench
+	@$(MAKE) --no-print-directory -j2 $(BENCH_PROGRAMS)
+	@BUILD=$(BUILD) tests/bench/floors.py $(BENCH_ARGS)
 
 .PHONY: bench-page
 bench-page:

@@ -59,7 +59,8 @@ $(UNIT)/test_%: $(UNIT)/test_%.o $(UNIT)/libmtrace-unit.a
 # ---- victims and benchmark programs ------------------------------------------------------------------------
 VICTIMS := $(patsubst $(VICTIMS_DIR)/%.c,$(BUILD)/tests/victims/%,$(wildcard $(VICTIMS_DIR)/victim_*.c)) \
 	$(BUILD)/tests/victims/victim_truth_cxx $(BUILD)/tests/victims/scribbler $(BUILD)/tests/victims/plugin_a.so $(BUILD)/tests/victims/plugin_b.so
-BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c)) $(BUILD)/tests/bench/hotspot
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(filter-out tests/bench/floor.c,$(wildcard tests/bench/*.c))) \
+	$(BUILD)/tests/bench/floor.so $(BUILD)/tests/bench/hotspot
 
 $(BUILD)/tests/victims/%_cxx: $(VICTIMS_DIR)/%_cxx.cc
 	$(call say,CXX,$<)
@@ -84,6 +85,10 @@ $(BUILD)/tests/bench/libjvm.so: tests/bench/hotspot/libjvm.c
 $(BUILD)/tests/bench/hotspot: tests/bench/hotspot/hotspot.c $(BUILD)/tests/bench/libjvm.so
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CSTD) $(VICTIM_CFLAGS) $^ '-Wl,-rpath,$$ORIGIN' -o $@
+
+$(BUILD)/tests/bench/floor.so: tests/bench/floor.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -fPIC -shared -fno-plt -fno-semantic-interposition $< -o $@ -ldl
 
 $(BUILD)/tests/bench/%: tests/bench/%.c
 	$(call say,CC,$<)
