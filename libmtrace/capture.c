@@ -303,22 +303,28 @@ static __attribute__((noinline)) void capture_beyond_anew(struct workspace *work
 	work->row = row_of_mixed(work, kind, m->plain, count, end);
 }
 
+static __attribute__((cold, noinline)) uint32_t resolve_beyond(struct mixed_memo *b, uint32_t id, uintptr_t pc)
+{
+	return b->ids[id] = resolve_frame(pc, false);
+}
+
 /* Notes the nodes of frames[b->noted .. count), under `node`. Returns the innermost; 0: the table is full. */
 static uint32_t note_beyond(struct workspace *work, uint32_t node)
 {
 	struct mixed_memo *b = &work->beyond;
-	for (uint32_t i = b->noted; i < b->count; i++) {
-		for (uint32_t id = mixed_ids_begin(b, i); id < b->frames[i].ids; id++) {
-			if (unlikely(!b->ids[id]))
-				b->ids[id] = resolve_frame(b->frames[i].pc, false);
-			if (unlikely(!b->ids[id]))
+	const uint32_t *ids = b->ids;
+	uint32_t id = mixed_ids_begin(b, b->noted);
+	for (struct mixed_frame *f = b->frames + b->noted, *end = b->frames + b->count; f != end; f++) {
+		for (uint32_t ids_end = f->ids; id != ids_end; id++) {
+			uint32_t tag = likely(ids[id]) ? ids[id] : resolve_beyond(b, id, f->pc);
+			if (unlikely(!tag))
 				return 0;
-			if (likely(b->ids[id] != SKIPPED) && !(node = stacks_child(&work->children, node, b->ids[id])))
+			if (likely(tag != SKIPPED) && unlikely(!(node = stacks_child(&work->children, node, tag))))
 				return 0;
 		}
-		b->frames[i].note = node;
-		b->noted = i + 1;
+		f->note = node;
 	}
+	b->noted = b->count;
 	return node;
 }
 
@@ -368,10 +374,8 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	bool is_walked = false;
 	if (unlikely(!work->has_mixed))
 		workspace_note_mixed(work);
-	if (likely(jvm_has_code(at.pc))) {
-		m->is_bare = true;
+	if (likely(jvm_has_code(at.pc)))
 		is_walked = mixed_memo_walk(&work->beyond, &at, &bounds, &work->near_code);
-	}
 	if (unlikely(!is_walked) || unlikely(is_cut(m, &work->beyond)))
 		capture_beyond_anew(work, kind, &bounds);
 	else

@@ -3,6 +3,7 @@
 #include "lang/known.h"
 #include "methods.h"
 #include "segment.h"
+#include "unwind/rules.h"
 
 enum { LOOKS_MOST = 4096 };
 
@@ -71,6 +72,8 @@ static __attribute__((cold, noinline)) bool find_jvm(const struct unwind_frame *
 	for (size_t i = 0; i < count; i++)
 		if (frames[i].pc && jvm_find(frames[i].pc)) {
 			segment_add_private(KNOWN_BYTES + METHODS_BYTES); /* at most */
+			const struct jvm_code *code = atomic_load_explicit(&jvm_code, memory_order_acquire);
+			rules_never(code->low, code->high);
 			return true;
 		}
 	return false;

@@ -76,12 +76,27 @@ static inline bool leads_to(const struct mixed_frame *f, const struct mixed_fram
 	return likely(!outer->need_fp) || !(slot = fp_slot(f, outer)) || word_at(slot) == outer->fp;
 }
 
+/* The usual frames: compiled ones whose outer neighbour is found by its sp. */
+static inline const struct mixed_frame *follow_compiled(const struct mixed_frame *f,
+                                                        const struct mixed_frame *outermost)
+{
+	const struct jvm_layout *l = &jvm_layout;
+	const uintptr_t id = (uintptr_t)l->compiled_id, name = (uintptr_t)l->blob_name;
+	for (; f != outermost && likely(f->is_plain); f--)
+		if (unlikely((uint32_t)jvm_int(f->past.code + id) != f->past.id) ||
+		    unlikely(jvm_word(f->past.code + name) != f->past.mark) ||
+		    unlikely(word_at(f[-1].sp - JVM_WORD) != f[-1].pc))
+			break;
+	return f;
+}
+
 /* The outermost frame that the words still lead to from frames[i]. */
 static inline uint32_t follow_words(const struct mixed_frame *frames, uint32_t i)
 {
-	while (i > 0 && likely(leads_to(frames + i, frames + i - 1)))
-		i--;
-	return i;
+	const struct mixed_frame *f = frames + i;
+	while ((f = follow_compiled(f, frames)) != frames && likely(!f->is_plain) && likely(leads_to(f, f - 1)))
+		f--;
+	return (uint32_t)(f - frames);
 }
 
 /* Frame registers that nothing compared may be another walk's: frames[from .. to) get the true ones, from the innermost
@@ -150,6 +165,47 @@ static enum state step_native(struct rewalk *r)
 	return GOES_ON;
 }
 
+/* Compiled frames in a row that this thread remembers; false: they led nowhere. Where the memo is met, or a frame is not
+   remembered, or there may be no room, it stops before that. */
+static bool step_near(struct rewalk *r)
+{
+	struct mixed_memo *const m = r->m;
+	const uintptr_t high = r->bounds->high & ~(uintptr_t)(JVM_WORD - 1);
+	const struct mixed_frame *met = m->frames + r->met, *const no_room = met;
+	const uint32_t *const no_ids = m->ids + mixed_ids_begin(m, r->met) + MIXED_NEAR_IDS;
+	uintptr_t met_sp = met != m->frames ? met[-1].sp : UINTPTR_MAX;
+	struct mixed_frame *f = m->frames + r->first;
+	uint32_t *ids = m->ids + r->first_id;
+	struct unwind_start at = r->at;
+	const struct mixed_near_entry *e;
+	while ((e = mixed_near_find(r->near, at.pc))) {
+		for (; met_sp < at.sp; met_sp = met != m->frames ? met[-1].sp : UINTPTR_MAX)
+			met--;
+		if (unlikely(met_sp == at.sp && is_at(met - 1, &at)) || unlikely(f == no_room) ||
+		    unlikely(ids < no_ids))
+			break;
+		uintptr_t outer = at.sp + (uintptr_t)e->past.frame_words * JVM_WORD;
+		if (unlikely(!jvm_is_same_method(&e->past)) || unlikely(outer > high))
+			break;
+		f--;
+		f->sp = at.sp;
+		f->pc = at.pc;
+		f->fp = at.fp;
+		f->past = e->past;
+		f->leave = MIXED_COMPILED;
+		f->ids = (uint16_t)e->count;
+		*--ids = e->ids[0];
+		for (uint32_t i = 1; unlikely(i < e->count); i++)
+			*--ids = e->ids[i];
+		at = (struct unwind_start){word_at(outer - JVM_WORD), outer, word_at(outer - 2 * JVM_WORD)};
+	}
+	r->at = at;
+	r->first = (uint32_t)(f - m->frames);
+	r->first_id = (uint32_t)(ids - m->ids);
+	r->met = (uint32_t)(met - m->frames);
+	return at.pc != 0;
+}
+
 static uint8_t leave_of(const struct mixed_met *met, enum jvm_step step)
 {
 	if (!met->is_known)
@@ -207,6 +263,8 @@ static enum state walk(struct rewalk *r)
 {
 	enum state state = GOES_ON;
 	while (state == GOES_ON) {
+		if (!step_near(r))
+			return CANNOT;
 		if (meets(r)) {
 			if ((state = follow(r)) != GOES_ON)
 				break;
@@ -220,11 +278,10 @@ static enum state walk(struct rewalk *r)
 /* ---- keeping ----------------------------------------------------------------------------------------------------- */
 
 /* X2 */
-static inline bool needs_fp(const struct mixed_frame *f, const struct mixed_frame *outer)
+static inline bool needs_fp(const struct mixed_frame *f, bool outer_needs)
 {
 	if (f->leave == MIXED_NATIVE)
-		return rule_kind(f->rule) == RULE_FP ||
-		       (rule_slot(f->rule) == RULE_NOT_SAVED && outer && outer->need_fp);
+		return rule_kind(f->rule) == RULE_FP || (rule_slot(f->rule) == RULE_NOT_SAVED && outer_needs);
 	return f->leave != MIXED_COMPILED && f->leave != MIXED_STUB;
 }
 
@@ -236,9 +293,11 @@ static void keep(struct rewalk *r, uint32_t kept)
 	memmove(m->ids + ids, m->ids + r->first_id, (MIXED_IDS - r->first_id) * sizeof m->ids[0]);
 	memmove(m->frames + kept, m->frames + r->first, walked * sizeof m->frames[0]);
 	m->count = kept + walked;
-	for (struct mixed_frame *f = m->frames + kept; f != m->frames + m->count; f++) {
+	for (struct mixed_frame *f = m->frames + kept, *end = m->frames + m->count; f != end; f++) {
+		bool outer_needs = f != m->frames && f[-1].need_fp;
 		f->ids = (uint16_t)(ids += f->ids);
-		f->need_fp = needs_fp(f, f == m->frames ? NULL : f - 1);
+		f->is_plain = f->leave == MIXED_COMPILED && !outer_needs;
+		f->need_fp = f->leave != MIXED_COMPILED && needs_fp(f, outer_needs);
 	}
 }
 

@@ -48,6 +48,7 @@ struct mixed_frame {
 	uint16_t ids;         /* index behind its last id: they begin where the frame outside it ends */
 	uint8_t leave;        /* enum mixed_leave */
 	bool need_fp;         /* X2 */
+	bool is_plain;        /* compiled, and its outer neighbour needs no frame register */
 };
 _Static_assert(sizeof(struct mixed_frame) == 72, "nine words");
 

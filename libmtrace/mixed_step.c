@@ -1,6 +1,8 @@
 /* mixed_step: see mixed_step.h. */
 #include "mixed_step.h"
 
+#include <string.h>
+
 #include "lang/jvm_again.h"
 #include "lang/known.h"
 #include "methods.h"
@@ -51,27 +53,39 @@ static __attribute__((cold, noinline)) bool expand(const struct jvm_frame *frame
 
 /* ---- frames that were met before -------------------------------------------------------------------------------- */
 
-static uint32_t near_place(uintptr_t pc)
+/* A thread that is cancelled half way leaves an entry without a pc. */
+static void begin_entry(struct mixed_near_entry *e)
 {
-	return (uint32_t)((pc * 0x9e3779b97f4a7c15u) >> 56) % MIXED_NEAR;
+	e->past.pc = 0;
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* A thread that is cancelled half way leaves an entry without a pc. */
+static void end_entry(struct mixed_near_entry *e, struct jvm_past past)
+{
+	uintptr_t pc = past.pc;
+	past.pc = 0;
+	e->past = past;
+	atomic_signal_fence(memory_order_seq_cst);
+	e->past.pc = pc;
+}
+
+/* In the place of the older one of its set, unless it is there under what it was before. */
 static void keep_near(struct mixed_near *near, const struct mixed_met *met)
 {
-	uint32_t place = near_place(met->past.pc);
-	near->entry[place].past.pc = 0;
-	atomic_signal_fence(memory_order_seq_cst);
-	if (met->way != JVM_BY_SIZE || !met->is_known || met->is_bottom || met->count > MIXED_NEAR_IDS)
+	struct mixed_near_entry *e = mixed_near_set(near, met->past.pc), *older = e + 1;
+	if (met->way != JVM_BY_SIZE || !met->is_known || met->is_bottom || !met->count || met->count > MIXED_NEAR_IDS)
 		return;
-	struct jvm_past past = met->past;
-	near->entry[place].count = met->count;
+	if (e->past.pc && e->past.pc != met->past.pc) {
+		begin_entry(older);
+		older->count = e->count;
+		memcpy(older->ids, e->ids, sizeof e->ids);
+		end_entry(older, e->past);
+	}
+	begin_entry(e);
+	e->count = met->count;
 	for (uint32_t i = 0; i < met->count; i++)
-		near->entry[place].ids[i] = met->ids[i];
-	past.pc = 0;
-	near->entry[place].past = past;
-	atomic_signal_fence(memory_order_seq_cst);
-	near->entry[place].past.pc = met->past.pc;
+		e->ids[i] = met->ids[i];
+	end_entry(e, met->past);
 }
 
 /* `pc`: where the walk was before the step that gave `frame`. */
@@ -115,15 +129,15 @@ static __attribute__((noinline)) enum jvm_step step_far(struct unwind_start *at,
 enum jvm_step mixed_step(struct unwind_start *at, uintptr_t from, const struct unwind_bounds *bounds,
                          struct mixed_near *near, struct mixed_met *met)
 {
-	uint32_t place = near_place(at->pc);
+	const struct mixed_near_entry *e = near ? mixed_near_find(near, at->pc) : NULL;
 	enum jvm_step step = JVM_OTHER;
-	if (likely(near) && likely(near->entry[place].past.pc == at->pc)) {
+	if (e) {
 		met->way = JVM_BY_SIZE;
 		met->is_bottom = false;
 		met->is_known = true;
-		met->past = near->entry[place].past;
-		met->ids = near->entry[place].ids;
-		met->count = near->entry[place].count;
+		met->past = e->past;
+		met->ids = e->ids;
+		met->count = e->count;
 		step = jvm_step_again(&met->past, at, from, bounds);
 	}
 	return likely(step != JVM_OTHER) ? step : step_far(at, from, bounds, near, met);

@@ -10,14 +10,31 @@
 #include "lang/jvm.h"
 
 /* Compiled frames that one thread met lately, by their pc: private to it. Its ids are of one segment. */
-enum { MIXED_NEAR = 256, MIXED_NEAR_IDS = 6 };
-struct mixed_near {
-	struct {
-		struct jvm_past past;
-		uint32_t count; /* of ids */
-		uint32_t ids[MIXED_NEAR_IDS];
-	} entry[MIXED_NEAR];
+enum { MIXED_NEAR = 512, MIXED_NEAR_IDS = 6 };
+struct mixed_near_entry {
+	struct jvm_past past;
+	uint32_t count; /* of ids: one at least */
+	uint32_t ids[MIXED_NEAR_IDS];
 };
+enum { MIXED_NEAR_WAYS = 2 };
+struct mixed_near {
+	struct mixed_near_entry entry[MIXED_NEAR]; /* sets of two, the younger first */
+};
+
+static inline struct mixed_near_entry *mixed_near_set(struct mixed_near *near, uintptr_t pc)
+{
+	_Static_assert(MIXED_NEAR == 512, "the nine bits of the hash");
+	return &near->entry[(pc * 0x9e3779b97f4a7c15u) >> 55 & ~(uint64_t)(MIXED_NEAR_WAYS - 1)];
+}
+
+/* NULL: not there. pc is not 0. */
+static inline const struct mixed_near_entry *mixed_near_find(struct mixed_near *near, uintptr_t pc)
+{
+	const struct mixed_near_entry *e = mixed_near_set(near, pc);
+	if (likely(e->past.pc == pc))
+		return e;
+	return e[1].past.pc == pc ? e + 1 : NULL;
+}
 
 /* A step, and what was met. */
 struct mixed_met {

@@ -84,7 +84,7 @@ $(BUILD)/tests/bench/libjvm.so: tests/bench/hotspot/libjvm.c
 
 $(BUILD)/tests/bench/hotspot: tests/bench/hotspot/hotspot.c $(BUILD)/tests/bench/libjvm.so
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CSTD) $(VICTIM_CFLAGS) $^ '-Wl,-rpath,$$ORIGIN' -o $@
+	$(Q)$(CC) $(CSTD) $(VICTIM_CFLAGS) $^ -lm '-Wl,-rpath,$$ORIGIN' -o $@
 
 $(BUILD)/tests/bench/floor.so: tests/bench/floor.c
 	$(call say,CC,$<)

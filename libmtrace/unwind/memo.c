@@ -237,7 +237,7 @@ static bool rewalk_from(struct rewalk *r, const struct unwind_start *start, cons
 static bool end_stands(const struct memo *m, const struct rules_view *rules)
 {
 	const struct memo_frame *f = &m->frames[0];
-	return m->end != UNWIND_NO_RULES || m->is_bare ||
+	return m->end != UNWIND_NO_RULES ||
 	       rule_kind(rules_rule(rules_fetch(rules, memo_pc(f), (f->flags & MEMO_INTERRUPTED) != 0))) == RULE_NONE;
 }
 
@@ -264,10 +264,8 @@ static __attribute__((noinline)) uint32_t rewalk(struct memo *m, const struct un
 		memo_forget(m);
 		return MEMO_CANNOT;
 	}
-	if (kept == 0) {
+	if (kept == 0)
 		m->end = (uint32_t)r.w.state;
-		m->is_bare = false;
-	}
 	m->generation = keep(&r, kept) && (kept || is_end_by_rule(&r)) ? rules->epoch : 0;
 	return kept;
 }

@@ -56,7 +56,6 @@ struct memo {
 	uint32_t count;
 	uint32_t end;        /* enum unwind_end */
 	uint64_t generation; /* of the rules; 0: nothing is kept */
-	bool is_bare;        /* the caller's, until frames[0] is another: no object will ever be where its code is */
 	struct memo_frame frames[UNWIND_MAX_DEPTH];
 	union {
 		struct memo_frame walked[UNWIND_MAX_DEPTH];  /* of the walk under way, innermost first */

@@ -10,7 +10,7 @@
 
 static struct rules_entry *_Atomic rules_map;
 _Atomic uint32_t rules_generation = 1; /* never 0 in the low 16 bits: a wiped entry has generation 0 */
-static _Atomic uint32_t rules_victim;         /* which of a full line goes next */
+static _Atomic uint32_t rules_victim;  /* which of a full line goes next */
 
 /* Where the pages touched are counted. They are known by a bit each behind the entries: what forgets the entries, in a
    forked child, forgets the bits. */
@@ -28,7 +28,8 @@ static void note_touched(struct rules_entry *map, const struct rules_entry *entr
 {
 	uint64_t page = (uint64_t)((const char *)entry - (const char *)map) / RULES_PAGE_BYTES, bit = 1ull << page % 64;
 	_Atomic uint64_t *bits = (_Atomic uint64_t *)(map + RULES_ENTRIES) + page / 64;
-	if (atomic_load_explicit(bits, memory_order_relaxed) & bit) /* relaxed, all three: figures, they order nothing */
+	if (atomic_load_explicit(bits, memory_order_relaxed) &
+	    bit) /* relaxed, all three: figures, they order nothing */
 		return;
 	if (!(atomic_fetch_or_explicit(bits, bit, memory_order_relaxed) & bit))
 		atomic_fetch_add_explicit(touched_bytes, RULES_PAGE_BYTES, memory_order_relaxed);
@@ -89,7 +90,8 @@ void rules_forget(void)
 
 static struct rules_entry *line_of(const struct rules_view *view, uintptr_t pc)
 {
-	return (struct rules_entry *)((uintptr_t)rules_place(view, pc) & ~(RULES_WAYS * sizeof(struct rules_entry) - 1));
+	return (struct rules_entry *)((uintptr_t)rules_place(view, pc) &
+	                              ~(RULES_WAYS * sizeof(struct rules_entry) - 1));
 }
 
 uint64_t rules_find(const struct rules_view *view, uintptr_t pc, uint64_t exact)
@@ -143,6 +145,23 @@ void rules_set_tag(uintptr_t pc, bool exact, uint32_t tag)
 		if (word1)
 			write_entry(&line[way], key, (word1 & ~(uint64_t)UINT32_MAX) | tag);
 	}
+}
+
+/* ---- code without rules ---- */
+
+static const uintptr_t *bare_low;
+static const uintptr_t *_Atomic bare_high; /* release, after bare_low; acquire: is_bare */
+
+void rules_never(const uintptr_t *low, const uintptr_t *high)
+{
+	bare_low = low;
+	atomic_store_explicit(&bare_high, high, memory_order_release);
+}
+
+static bool is_bare(uintptr_t pc)
+{
+	const uintptr_t *high = atomic_load_explicit(&bare_high, memory_order_acquire);
+	return high && pc - *bare_low < *high - *bare_low;
 }
 
 /* ---- filling ---- */
@@ -211,8 +230,7 @@ static uint32_t rule_in(const struct plat_object *object, uintptr_t pc, bool exa
 	return rule_make(kind_without_row(object, pc, exact, end), 0, RULE_NOT_SAVED);
 }
 
-/* What is in no object (JIT code) is not remembered: an object may come there without anybody telling us. */
-__attribute__((cold, noinline)) uint64_t rules_fetch(const struct rules_view *view, uintptr_t pc, bool exact)
+static __attribute__((cold, noinline)) uint64_t fetch(const struct rules_view *view, uintptr_t pc, bool exact)
 {
 	struct plat_object object;
 	uint64_t known = rules_find(view, pc, exact);
@@ -225,4 +243,10 @@ __attribute__((cold, noinline)) uint64_t rules_fetch(const struct rules_view *vi
 	note_touched(view->map, entry);
 	write_entry(entry, rules_key(view, pc, exact), word1);
 	return word1;
+}
+
+/* What is in no object (JIT code) is not remembered: an object may come there without anybody telling us. */
+__attribute__((noinline)) uint64_t rules_fetch(const struct rules_view *view, uintptr_t pc, bool exact)
+{
+	return is_bare(pc) ? (uint64_t)rule_make(RULE_NONE, 0, RULE_NOT_SAVED) << 32 : fetch(view, pc, exact);
 }

@@ -61,6 +61,9 @@ static inline uint64_t rules_epoch(void)
 	return atomic_load_explicit(&rules_generation, memory_order_acquire); /* R2 */
 }
 
+/* Code that never has rules, and where no object will ever be: a JVM's, [*low, *high). What is said first stays. */
+void rules_never(const uintptr_t *low, const uintptr_t *high);
+
 bool rules_init(void);
 void rules_count_bytes(_Atomic uint64_t *bytes);
 struct rules_view rules_view(void);

@@ -109,57 +109,53 @@ struct number_entry {
 #define AT(type, field, of, member) {type, field, 0, offsetof(struct of, member), NULL},
 #define VARIABLE(type, field, variable) {type, field, 1, 0, &(variable)},
 static const struct struct_entry structs[] = {
-	VARIABLE("CodeCache", "_low_bound", low_bound)
-	VARIABLE("CodeCache", "_high_bound", high_bound)
-	VARIABLE("CodeCache", "_heaps", heap_list)
-	VARIABLE("AbstractInterpreter", "_code", interpreter_code)
-	VARIABLE("StubRoutines", "_call_stub_return_address", call_stub_return)
-	VARIABLE("Abstract_VM_Version", "_vm_major_version", major_version)
-	AT("GrowableArrayBase", "_len", array, length)
-	AT("GrowableArray<int>", "_data", array, data)
-	AT("CodeHeap", "_memory", heap, memory)
-	AT("CodeHeap", "_segmap", heap, segments)
-	AT("CodeHeap", "_log2_segment_size", heap, log2)
-	AT("VirtualSpace", "_low", space, low)
-	AT("VirtualSpace", "_high", space, high)
-	AT("StubQueue", "_stub_buffer", queue, buffer)
-	AT("StubQueue", "_buffer_limit", queue, limit)
-	AT("CodeBlob", "_name", blob, name)
-	AT("CodeBlob", "_size", blob, size)
-	AT("CodeBlob", "_frame_size", blob, frame_words)
-	AT("CodeBlob", "_code_begin", blob, code)
-	AT("nmethod", "_compile_id", blob, id)
-	AT("nmethod", "_orig_pc_offset", blob, original_pc)
-	AT("nmethod", "_scopes_pcs_offset", blob, pcs)
-	AT("nmethod", "_dependencies_offset", blob, pcs_end)
-	AT("nmethod", "_metadata_offset", blob, metadata)
-	AT("CompiledMethod", "_scopes_data_begin", blob, scopes)
-	AT("CompiledMethod", "_method", blob, method)
-	AT("CompiledMethod", "_deopt_handler_begin", blob, deopt)
-	AT("CompiledMethod", "_deopt_mh_handler_begin", blob, deopt_mh)
-	{"PcDesc", "_pc_offset", 0, 0, NULL},
+	VARIABLE("CodeCache", "_low_bound", low_bound) VARIABLE("CodeCache", "_high_bound", high_bound) VARIABLE(
+		"CodeCache", "_heaps", heap_list) VARIABLE("AbstractInterpreter", "_code", interpreter_code)
+		VARIABLE("StubRoutines", "_call_stub_return_address",
+                         call_stub_return) VARIABLE("Abstract_VM_Version", "_vm_major_version",
+                                                    major_version) AT("GrowableArrayBase", "_len", array, length)
+			AT("GrowableArray<int>", "_data", array, data) AT("CodeHeap", "_memory", heap, memory) AT(
+				"CodeHeap", "_segmap", heap, segments) AT("CodeHeap", "_log2_segment_size", heap, log2)
+				AT("VirtualSpace", "_low", space, low) AT("VirtualSpace", "_high", space, high) AT(
+					"StubQueue", "_stub_buffer", queue, buffer) AT("StubQueue", "_buffer_limit",
+                                                                                       queue, limit)
+					AT("CodeBlob", "_name", blob, name) AT("CodeBlob", "_size", blob, size) AT(
+						"CodeBlob", "_frame_size",
+						blob, frame_words) AT("CodeBlob", "_code_begin",
+                                                                      blob, code) AT("nmethod", "_compile_id", blob, id)
+						AT("nmethod", "_orig_pc_offset", blob,
+                                                   original_pc) AT("nmethod", "_scopes_pcs_offset", blob, pcs)
+							AT("nmethod", "_dependencies_offset", blob,
+                                                           pcs_end) AT("nmethod", "_metadata_offset", blob, metadata)
+								AT("CompiledMethod", "_scopes_data_begin", blob,
+                                                                   scopes) AT("CompiledMethod", "_method", blob, method)
+									AT("CompiledMethod", "_deopt_handler_begin",
+                                                                           blob, deopt) AT("CompiledMethod",
+                                                                                           "_deopt_mh_handler_begin",
+                                                                                           blob, deopt_mh){
+										"PcDesc", "_pc_offset", 0, 0, NULL},
 	{"PcDesc", "_scope_decode_offset", 0, 4, NULL},
-	AT("Method", "_constMethod", method, constant)
-	AT("ConstMethod", "_constants", constant, pool)
-	AT("ConstMethod", "_code_size", constant, code_bytes)
-	AT("ConstMethod", "_name_index", constant, name)
-	AT("ConstMethod", "_signature_index", constant, signature)
-	AT("ConstMethod", "_flags", constant, flags)
-	AT("ConstantPool", "_pool_holder", pool, holder)
-	AT("ConstantPool", "_source_file_name_index", pool, file)
-	AT("ConstantPool", "_length", pool, length)
-	AT("Klass", "_name", klass, name)
-	AT("Symbol", "_length", symbol, length)
-	AT("Symbol", "_body[0]", symbol, body)
-	{0},
+	AT("Method", "_constMethod", method, constant) AT("ConstMethod", "_constants", constant, pool) AT(
+		"ConstMethod", "_code_size", constant, code_bytes) AT("ConstMethod", "_name_index", constant, name)
+		AT("ConstMethod", "_signature_index", constant, signature) AT("ConstMethod", "_flags", constant, flags)
+			AT("ConstantPool", "_pool_holder", pool, holder)
+				AT("ConstantPool", "_source_file_name_index", pool, file)
+					AT("ConstantPool", "_length", pool, length) AT("Klass", "_name", klass, name)
+						AT("Symbol", "_length", symbol, length)
+							AT("Symbol", "_body[0]", symbol, body){0},
 };
 static const struct type_entry types[] = {
-	{"HeapBlock", BLOCK_BYTES}, {"ConstMethod", sizeof(struct constant)}, {"ConstantPool", offsetof(struct pool, slot)},
-	{"PcDesc", 8}, {0},
+	{"HeapBlock", BLOCK_BYTES},
+	{"ConstMethod", sizeof(struct constant)},
+	{"ConstantPool", offsetof(struct pool, slot)},
+	{"PcDesc", 8},
+	{0},
 };
 static const struct number_entry numbers[] = {
-	{"frame::interpreter_frame_sender_sp_offset", -1}, {"frame::interpreter_frame_last_sp_offset", -2},
-	{"ConstMethod::_has_linenumber_table", 1}, {0},
+	{"frame::interpreter_frame_sender_sp_offset", -1},
+	{"frame::interpreter_frame_last_sp_offset", -2},
+	{"ConstMethod::_has_linenumber_table", 1},
+	{0},
 };
 
 EXPORT const void *gHotSpotVMStructs = structs, *gHotSpotVMTypes = types, *gHotSpotVMIntConstants = numbers;
@@ -189,7 +185,8 @@ static struct blob *new_blob(const char *name, int32_t frame_words)
 	used_segments += 2;
 	if (used_segments > SEGMENTS)
 		abort();
-	*b = (struct blob){.name = name, .size = BLOB_BYTES, .frame_words = frame_words, .code = (uint8_t *)b + CODE_AT};
+	*b = (struct blob){
+		.name = name, .size = BLOB_BYTES, .frame_words = frame_words, .code = (uint8_t *)b + CODE_AT};
 	return b;
 }
 
