@@ -2,6 +2,7 @@
 
 #include "lang/known.h"
 #include "methods.h"
+#include "options.h"
 #include "segment.h"
 #include "unwind/rules.h"
 
@@ -11,6 +12,8 @@ _Atomic uint32_t mixed_looks = LOOKS_MOST;
 
 bool mixed_init(void)
 {
+	if (!options.java)
+		atomic_store_explicit(&mixed_looks, 0, memory_order_relaxed); /* before the first walk */
 	return known_init() && methods_init();
 }
 

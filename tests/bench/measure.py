@@ -260,7 +260,7 @@ def measure(workload, seconds, settings, say):
     ours = Ours(workload, settings, max(60.0, seconds))
     try:
         plain_seconds, round_seconds = ours.first_runs(record)
-        beside = [Beside(peer, workload, settings) for peer in settings.peers]
+        beside = [Beside(peer, workload, settings) for peer in ([] if workload.alone else settings.peers)]
         record["peers"] = {b.peer.key: b.record for b in beside}
         probe_all(beside, workload, plain_seconds)
         plan(beside, ends, round_seconds, settings.pairs)

@@ -60,7 +60,8 @@ class Workload:
     """One row. command(size) gives the words; files are made once; produced files are part of the output compared."""
 
     def __init__(self, key, title, limit, command, *, dormant=1.02, run=run_command, environment=None, stdin=None,
-                 files=None, prepare=None, produces=(), says=None, java=False, whole=False, weight=1.0, options=""):
+                 files=None, prepare=None, produces=(), says=None, java=False, whole=False, weight=1.0, options="",
+                 alone=False):
         self.key, self.title, self.limit, self.dormant_limit = key, title, limit, dormant
         self.command, self.run, self.environment, self.stdin = command, run, environment or {}, stdin
         self.files, self.prepare, self.produces, self.says = files, prepare, produces, says
@@ -68,6 +69,7 @@ class Workload:
         self.whole = whole  # cannot be made smaller
         self.weight = weight  # of the time there is, its part beside the other rows'
         self.options = options  # for MTRACE_OPTIONS
+        self.alone = alone  # without peers: another row has them
         self.directory = None
 
     def make(self, directory):
@@ -113,16 +115,43 @@ def prepare_cc1plus(workload):
     workload.command = lambda size: [program, "-quiet", "-O1", "-std=c++17", "-fpreprocessed", "unit.ii", "-o", "unit.s"]
 
 
-def java_class(name):
+def java_class(name, *jars):
     """Compiles one of ours into the workload's directory."""
     def prepare(workload):
-        subprocess.run(["javac", "-d", workload.directory, os.path.join(HERE, name + ".java")], check=True,
+        if not all(os.path.exists(jar) for jar in jars):
+            raise Failure("not fetched: " + " ".join(os.path.basename(jar) for jar in jars))
+        path = ["-cp", ":".join(jars)] if jars else []
+        subprocess.run(["javac", *path, "-d", workload.directory, os.path.join(HERE, name + ".java")], check=True,
                        capture_output=True)
     return prepare
 
 
 def java_units(size):
     return {f"Unit{n}.java": JAVA_UNIT % {"n": n} for n in range(1, int(count(60, size)) + 1)}
+
+
+ROCKSDB_JAR = os.path.join(BUILD, "artifacts/rocksdbjni-9.7.3-linux64.jar")
+
+
+def java_rows():
+    """Each with full Java frames, as `mtrace run` sets a JVM up; then alone, with stacks that end where Java begins."""
+    rows = [
+        ("direct", "direct buffers, 4 threads", 1.2, lambda size: ["java", "-Xmx256m", "Direct", "4", "1000", count(1e6, size)],
+         {"prepare": java_class("Direct")}),
+        ("deflate", "Deflater create/end", 1.2, lambda size: ["java", "-Xmx256m", "Deflate", count(800000, size)],
+         {"prepare": java_class("Deflate")}),
+        ("javac", "javac, 60 classes", 1.12,
+         lambda size: ["javac", "-J-Xmx512m", "-proc:none", "-d", "classes"] + list(java_units(size)),
+         {"files": java_units, "produces": ["classes/unit/Unit1.class"], "weight": 1.5}),
+        ("rocksdbjni", "RocksDB writing through JNI", 1.15,
+         lambda size: ["java", "-Xmx256m", "-cp", ".:" + ROCKSDB_JAR, "Rocks", "db", count(1.2e6, size)],
+         {"prepare": java_class("Rocks", ROCKSDB_JAR)}),
+    ]
+    for key, title, limit, command, more in rows:
+        yield Workload(key, "JVM, Java frames: " + title, limit, command, java=True, **more)
+        more = {**more, "weight": 0.4}
+        yield Workload(key + "-native", "JVM, native frames only (java=0): " + title, limit, command, java=True, alone=True,
+                       options="java=0", **more)
 
 
 WORKLOADS = [
@@ -147,13 +176,5 @@ WORKLOADS = [
              files=lambda size: {"parse.py": PARSE_JSON}, environment={"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}),
     Workload("cc1plus", "cc1plus: the unit of tests/programs/cc1plus.sh, -O1", 1.25, None, prepare=prepare_cc1plus,
              produces=["unit.s"], whole=True, weight=2.0),
-    Workload("direct", "JVM, native frames: direct buffers, 4 threads", 1.2,
-             lambda size: ["java", "-Xmx256m", "Direct", "4", "1000", count(1e6, size)],
-             prepare=java_class("Direct"), java=True),
-    Workload("deflate", "JVM, native frames: Deflater create/end", 1.2,
-             lambda size: ["java", "-Xmx256m", "Deflate", count(800000, size)],
-             prepare=java_class("Deflate"), java=True),
-    Workload("javac", "JVM, native frames: javac, 60 classes", 1.12,
-             lambda size: ["javac", "-J-Xmx512m", "-proc:none", "-d", "classes"] + list(java_units(size)),
-             files=java_units, produces=["classes/unit/Unit1.class"], java=True, weight=1.5),
+    *java_rows(),
 ]
