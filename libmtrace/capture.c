@@ -344,7 +344,7 @@ static uint32_t node_beyond(struct workspace *work, enum mtrace_kind kind)
 /* `kept`: of the memo's outermost frames, as they were; frames[0] is the code that the walk went on from. */
 static void row_beneath(struct workspace *work, enum mtrace_kind kind, uint32_t kept, uint32_t under)
 {
-	bool noted = work->kind == kind && work->under == under && kept > 0;
+	bool noted = under && work->kind == kind && work->under == under && kept > 0;
 	uint32_t node = under, row, count = work->memo.count;
 	if (noted && kept == count && work->count == count)
 		return;
@@ -372,10 +372,12 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	struct memo *m = &work->memo;
 	struct unwind_start at = {memo_pc(&m->frames[0]), m->frames[0].sp, m->frames[0].fp};
 	bool is_walked = false;
-	if (unlikely(!work->has_mixed))
-		workspace_note_mixed(work);
+	if (unlikely(!work->mixed_touched))
+		workspace_note_mixed(work, MIXED_USUAL);
 	if (likely(jvm_has_code(at.pc)))
 		is_walked = mixed_memo_walk(&work->beyond, &at, &bounds, &work->near_code);
+	if (unlikely(work->beyond.count > work->mixed_touched))
+		workspace_note_mixed(work, MIXED_FRAMES);
 	if (unlikely(!is_walked) || unlikely(is_cut(m, &work->beyond)))
 		capture_beyond_anew(work, kind, &bounds);
 	else

@@ -35,7 +35,7 @@
 
 #include "mixed_step.h"
 
-enum { MIXED_FRAMES = 512, MIXED_IDS = 1024 };
+enum { MIXED_FRAMES = 512, MIXED_USUAL = 64 /* few stacks are deeper */, MIXED_IDS = 1024 };
 
 enum mixed_leave { MIXED_NATIVE, MIXED_COMPILED, MIXED_STUB, MIXED_BY_FRAME, MIXED_INTERPRETED, MIXED_ANEW };
 

@@ -14,8 +14,8 @@ static _Atomic uint64_t slots_touched;
 static uint64_t slot_bytes_touched(uint32_t deepest)
 {
 	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
-	uint64_t all =
-		(offsetof(struct workspace, has_mixed) + MTRACE_PAGE_BYTES - 1) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+	uint64_t all = (offsetof(struct workspace, mixed_touched) + MTRACE_PAGE_BYTES - 1) &
+	               ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
 	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
 }
 
@@ -31,10 +31,19 @@ __attribute__((cold, noinline)) void workspace_note_deepest(struct workspace *wo
 	segment_add_private(more);
 }
 
-__attribute__((cold, noinline)) void workspace_note_mixed(struct workspace *work)
+/* At most: all but what lies between the frames at both ends of the list. */
+static uint64_t mixed_bytes_touched(uint32_t frames)
 {
-	uint64_t more = (sizeof *work - offsetof(struct workspace, has_mixed)) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
-	work->has_mixed = true;
+	uint64_t all = sizeof(struct workspace) - offsetof(struct workspace, mixed_touched);
+	uint64_t untouched = frames < MIXED_FRAMES / 2 ? (MIXED_FRAMES - 2 * frames) * sizeof(struct mixed_frame) : 0;
+	return (all - untouched) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
+}
+
+__attribute__((cold, noinline)) void workspace_note_mixed(struct workspace *work, uint32_t frames)
+{
+	uint64_t more =
+		mixed_bytes_touched(frames) - (work->mixed_touched ? mixed_bytes_touched(work->mixed_touched) : 0);
+	work->mixed_touched = frames;
 	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
 	segment_add_private(more);
 }
@@ -52,7 +61,7 @@ void workspace_mend(struct workspace *work)
 	memo_forget(&work->memo);
 	work->tenure += 1ull << 32;
 	work->kind = MTRACE_KIND_NONE;
-	if (work->has_mixed) {
+	if (work->mixed_touched) {
 		work->past.count = 0;
 		mixed_memo_forget(&work->beyond);
 	}
@@ -63,7 +72,7 @@ static void forget_ids(struct workspace *work)
 {
 	memset(&work->near, 0, sizeof work->near);
 	memset(&work->children, 0, sizeof work->children);
-	if (work->has_mixed)
+	if (work->mixed_touched)
 		memset(&work->near_code, 0, sizeof work->near_code);
 }
 

@@ -40,7 +40,8 @@ struct workspace {
 	uint64_t tenure; /* counts what ends everything remembered of a stack, in its upper half */
 	struct recents recents;
 	struct memo memo;
-	bool has_mixed; /* what follows was touched: the thread's stacks have gone through another language */
+	uint32_t
+		mixed_touched; /* frames beyond native ones that there was room for; 0: what follows was never touched */
 	struct mixed_past past;
 	struct mixed_near near_code;
 	struct mixed_memo beyond; /* of the memo's frames */
@@ -58,7 +59,7 @@ void workspace_begin_bytes(void);
 
 /* The slot was touched for a walk of `depth` frames, or for stacks of other languages. Only when that is news: cold. */
 void workspace_note_deepest(struct workspace *work, uint32_t depth);
-void workspace_note_mixed(struct workspace *work);
+void workspace_note_mixed(struct workspace *work, uint32_t frames);
 
 /* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
 static inline uint64_t workspace_stamp(const struct workspace *work)
