@@ -24,6 +24,22 @@ compared() {
 	verdict "JDK $version ${*:3}: every stack as walked" "$work/said"
 }
 
+# modelled MEMO HOW: 1 000 events beneath 17 methods of a JVM that does as it is told (tests/bench/hotspot).
+modelled() {
+	clear_segments
+	in_background preload "memo=$1" -- "$BUILD/tests/bench/hotspot" 1000 17 1 "$2" >"$work/out" 2>"$work/err"
+	wait $!
+	json "$(segment_of $!)" "$work/report.json" >"$work/said"
+}
+
+modelled 1 replace && query "$work/report.json" '[.processes[0].stacks[] | select(.frames[0].function == "hotspot_leaf") |
+		{blocks: .alloc_blocks, by: [.frames[].function | select(startswith("Chain.r"))] | join(" ")}] | sort_by(.by) |
+	select(map(.blocks) != [range(10) | 100] or map(.by) != [range(10) | "Chain.r\(.)"])' >>"$work/said"
+verdict "another method's code at the place of one: its frames are its own" "$work/said"
+modelled 2 lie && query "$work/report.json" '.processes[0].trust.counters.memo_differs | select(. != 500) |
+	"500 stacks were wrong, \(.) were noticed"' >>"$work/said"
+verdict "a memo made wrong is noticed, at each event" "$work/said"
+
 while read -r version home <&3; do
 	compared "$version" "$home" -Xint Leaks "$blocks"
 	compared "$version" "$home" -XX:TieredStopAtLevel=1 Leaks "$blocks"
