@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attach/ask.h"
+#include "attach/hotspot.h"
 #include "emit/emit.h"
 #include "emit/emit_text.h"
 #include "model/leaks.h"
@@ -51,7 +53,7 @@ const struct command_option cmd_leaks_options[] = {
 };
 
 #define DEFAULT_FOR_NS 90000000000u
-enum { MOST_SEARCH = 32, MOST_TARGETS = 4096 };
+enum { HEAP_ANSWER_MS = 3000, MOST_SEARCH = 32, MOST_TARGETS = 4096 };
 
 struct request {
 	struct emit_options emit;
@@ -194,6 +196,27 @@ static void set_limit(const struct request *r, pid_t pid, struct leaks *leaks)
 	leaks->limit_from = r->limit_bytes ? "--limit" : "memory.max of its cgroup";
 }
 
+/* Its mapping was made before we were there. The JVM listens, since it was attached to by its socket; what does not answer
+   soon has no heap that is known. */
+static void find_heap(pid_t pid, struct areas *areas)
+{
+	struct question q = {.command = "jcmd", .argument = {"GC.heap_info"}, .listen_ms = 0, .answer_ms = HEAP_ANSWER_MS};
+	struct read_error ignored;
+	struct hotspot jvm;
+	struct answer answer;
+	uint64_t start, end;
+	if (hotspot_open(pid, 0, &jvm, &ignored) != 0)
+		return;
+	if (ask(&jvm, &q, &answer, &ignored) == 0) {
+		if (answer.code == 0 && answer_heap_place(answer.text, &start, &end)) {
+			areas->heap_start = start;
+			areas->heap_end = end;
+		}
+		answer_free(&answer);
+	}
+	hotspot_close(&jvm);
+}
+
 static bool observe(const struct command *self, struct request *r, struct observe *o, struct shown *s)
 {
 	struct read_error error;
@@ -210,6 +233,8 @@ static bool observe(const struct command *self, struct request *r, struct observ
 	s->judged = o->growth.count > 1;
 	snprintf(s->no_verdict, sizeof s->no_verdict, "not one window could be taken");
 	if (s->judged) {
+		if (s->profile->processes[0].attached && o->alive && o->running.pid)
+			find_heap(o->running.pid, &o->areas);
 		observe_judge(o, s->profile, labeller_of(r), &s->leaks);
 		set_limit(r, o->running.pid, &s->leaks);
 	}

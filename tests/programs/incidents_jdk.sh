@@ -23,7 +23,7 @@ look() {
 	local which=$1 windows=$2
 	shift 2
 	clear_segments
-	PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=63" bounded 120 "$tests/programs/leaks.py" --windows "$windows" "$@" "$mtrace" \
+	DIRECTORY=$segments PRELOAD=$shim MTRACE_OPTIONS="dir=$segments:epoch=63" bounded 120 "$tests/programs/leaks.py" --windows "$windows" "$@" "$mtrace" \
 		"$work/jvm" "$which" 1 -- --json >"$work/report.json" 2>"$work/err" || echo "status $?: $(tail -2 "$work/err")"
 	[ -s "$work/report.json" ] || return
 	"$tests/programs/schema.py" --live --processes 1 --end running "$work/report.json"
@@ -117,6 +117,9 @@ while read -r version home <&3; do
 	verdict "JDK $version: the Java heap grows, of one size from the start" "$work/said"
 done 3< <(jdks)
 skip_absent_jdks
+incident "$java_home" -Xint -Xms192m
+{ look heap 24 --attach; not_native java-heap; } >"$work/said"
+verdict "the Java heap grows in a JVM that was attached to, whose mapping was not seen" "$work/said"
 incident "$java_home" -Xint -Xms192m -XX:-UseSerialGC -XX:+UseG1GC
 { look heap 24; not_native java-heap; } >"$work/said"
 verdict "G1: the Java heap grows" "$work/said"

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """leaks: drives victim_growth window by window while `mtrace leaks` looks on, and prints what that says.
 
-leaks.py [options] MTRACE VICTIM KIND SEED [-- OPTIONS of mtrace leaks]     with the shim's LD_PRELOAD in $PRELOAD
+leaks.py [options] MTRACE VICTIM KIND SEED [-- OPTIONS of mtrace leaks]     with the shim's LD_PRELOAD in $PRELOAD, segments in $DIRECTORY
   --windows N      so many (default 160)
   --pause SECONDS  at least so long each
   --on MODE        line: windows end by handshake, each one when all of it is done (default); mark: at the victim's marks;
                    time: the victim goes on by itself, mtrace as its options say; file: recordings, one a window, in a
                    directory named by --directory, given to mtrace in another order; history: nobody looks; then the
                    process is judged, the same after SIGKILL, and a recording of that: NAME.json in --directory
+  --attach         not preloaded: attached to, after the first window
   --kill           kill the victim half way; --interrupt: interrupt mtrace half way
 
 The exit status is that of mtrace leaks; stdout is its stdout.
@@ -26,7 +27,7 @@ class Victim:
     def __init__(self, o):
         env = {k: v for k, v in os.environ.items() if k != "PRELOAD"}
         self.process = subprocess.Popen([o.victim, o.kind, o.seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env={**env, "LD_PRELOAD": os.environ["PRELOAD"]})
+                                        env=env if o.attach else {**env, "LD_PRELOAD": os.environ["PRELOAD"]})
         self.pause = o.pause
 
     def window(self):
@@ -132,6 +133,7 @@ def main():
     parser.add_argument("--pause", type=float, default=0)
     parser.add_argument("--on", default="line")
     parser.add_argument("--directory")
+    parser.add_argument("--attach", action="store_true")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--interrupt", action="store_true")
     parser.add_argument("mtrace")
@@ -142,6 +144,8 @@ def main():
     o = parser.parse_args()
     victim = Victim(o)
     victim.window()
+    if o.attach:
+        subprocess.run([o.mtrace, "attach", "--dir", os.environ["DIRECTORY"], str(victim.process.pid)], check=True)
     if o.on == "line":
         status = on_line(o, victim)
     elif o.on == "history":

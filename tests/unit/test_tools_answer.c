@@ -187,6 +187,22 @@ START_TEST(test_fields_of_status)
 }
 END_TEST
 
+START_TEST(test_where_the_heap_is)
+{
+	uint64_t start, end;
+	ck_assert(answer_heap_place(" garbage-first heap   total 16384K, used 1K [0x00000000e0000000, 0x0000000100000000)\n"
+				    "  region size 1024K\n Metaspace used 63K\n", &start, &end));
+	ck_assert(start == 0xe0000000 && end == 0x100000000);
+	ck_assert(answer_heap_place(" def new total 1K, used 0K [0x00000000f4000000, 0x00000000f4600000, 0x00000000f8000000)\n"
+				    " tenured total 1K, used 0K [0x00000000f8000000, 0x00000000f8a00000, 0x0000000100000000)\n", &start, &end));
+	ck_assert(start == 0xf4000000 && end == 0x100000000);
+	ck_assert(!answer_heap_place(" ZHeap           used 12M, capacity 128M, max capacity 512M\n", &start, &end));
+	ck_assert(!answer_heap_place("[0x", &start, &end));
+	ck_assert(!answer_heap_place("[0x10, 0x", &start, &end));
+	ck_assert(!answer_heap_place("", &start, &end));
+}
+END_TEST
+
 START_TEST(the_first_log_output_is_told)
 {
 	static const char usual[] = "Available log levels: off\nLog output configuration:\n #0: stdout all=warning uptime,level,tags\n"
@@ -214,6 +230,7 @@ int main(void)
 	tcase_add_test(tests, test_heap_in_use);
 	tcase_add_test(tests, test_options);
 	tcase_add_test(tests, test_fields_of_status);
+	tcase_add_test(tests, test_where_the_heap_is);
 	tcase_add_test(tests, the_first_log_output_is_told);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

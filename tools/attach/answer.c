@@ -263,3 +263,28 @@ uint64_t answer_heap_used(const char *text)
 	}
 	return sum;
 }
+
+/* "[0x…, 0x…, 0x…)" after each generation and space; its first is where it begins, its last where what is reserved ends. */
+static const char *next_place(const char *text, uint64_t *start, uint64_t *end)
+{
+	const char *open = strstr(text, "[0x");
+	char *at;
+	if (!open)
+		return NULL;
+	*start = *end = strtoull(open + 1, &at, 16);
+	while (strncmp(at, ", 0x", 4) == 0 || strncmp(at, ",0x", 3) == 0)
+		*end = strtoull(at + strcspn(at, "0"), &at, 16);
+	return at;
+}
+
+bool answer_heap_place(const char *text, uint64_t *start, uint64_t *end)
+{
+	uint64_t from, to;
+	*start = UINT64_MAX;
+	*end = 0;
+	while ((text = next_place(text, &from, &to)) != NULL) {
+		*start = from < *start ? from : *start;
+		*end = to > *end ? to : *end;
+	}
+	return *end > *start && *start > 0;
+}

@@ -45,6 +45,9 @@ int answer_histogram(const char *text, struct answer_table *table);
 const struct answer_row *answer_row_of(const struct answer_table *table, const char *name); /* NULL none */
 void answer_table_free(struct answer_table *table);
 
+/* From GC.heap_info: where the Java heap is. false: its collector does not say. */
+bool answer_heap_place(const char *text, uint64_t *start, uint64_t *end);
+
 /* Bytes of the Java heap in use, from GC.heap_info, whichever collector; too much rather than too little. 0: not told. */
 uint64_t answer_heap_used(const char *text);
 

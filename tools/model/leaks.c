@@ -282,6 +282,7 @@ static void sum_up_areas(const struct growth *growth, struct leaks *l)
 			l->areas[row->managed.area].committed_change += row->change_bytes;
 	}
 	l->has_areas_rss = growth->has_managed;
+	l->has_areas |= growth->has_managed;
 	for (size_t i = 0; growth->has_managed && i < MANAGED_AREAS; i++) {
 		l->areas[i].rss_begin = growth->managed_begin[i];
 		l->areas[i].rss_end = growth->managed_end[i];

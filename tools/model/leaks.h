@@ -47,7 +47,7 @@ struct leaks {
 	int64_t live_change;         /* bytes of malloc and mmap */
 	int64_t native_change;       /* of these, what lies in no area of a JVM's own; its records are native */
 	struct leaks_area areas[MANAGED_AREAS];
-	bool has_areas; /* a JVM has mapped some, and was recorded when it did */
+	bool has_areas; /* a JVM has some that are known */
 	bool has_areas_rss;
 	enum managed_area not_native; /* most of what grew is this area; MANAGED_NONE: it is not so, or not known */
 	double leak_per_hour;        /* bytes: the slopes of all leaks of these two kinds */

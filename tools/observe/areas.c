@@ -43,7 +43,8 @@ static uint64_t overlap(const struct mapping *m, const struct profile_range *r)
 }
 
 /* Both are sorted by address: a range that ends before a mapping is before all later ones, too. */
-static void add_resident(const struct profile_process *process, const struct mappings *mappings, uint64_t bytes[MANAGED_AREAS])
+static void add_resident(const struct areas *a, const struct profile_process *process, const struct mappings *mappings,
+                         uint64_t bytes[MANAGED_AREAS])
 {
 	uint32_t first = 0;
 	for (size_t i = 0; i < mappings->count; i++) {
@@ -53,6 +54,8 @@ static void add_resident(const struct profile_process *process, const struct map
 			first++;
 		for (uint32_t r = first; left && r < process->range_count && process->ranges[r].start < m->end; r++)
 			covered[area_of(process, &process->ranges[r])] += overlap(m, &process->ranges[r]);
+		if (a->heap_end)
+			covered[MANAGED_HEAP] = overlap(m, &(struct profile_range){a->heap_start, a->heap_end, 0});
 		for (size_t area = 0; area < MANAGED_AREAS; area++) {
 			uint64_t its = covered[area] < left ? covered[area] : left;
 			bytes[area] += its;
@@ -61,8 +64,10 @@ static void add_resident(const struct profile_process *process, const struct map
 	}
 }
 
-static bool has_area(const struct profile_process *process)
+static bool has_area(const struct areas *a, const struct profile_process *process)
 {
+	if (a->heap_end)
+		return true;
 	for (uint32_t i = 0; i < process->range_count; i++)
 		if (area_of(process, &process->ranges[i]) == MANAGED_HEAP)
 			return true;
@@ -73,9 +78,9 @@ void areas_measure(const struct areas *a, const struct profile_process *process,
 {
 	memset(growth->managed_begin, 0, sizeof growth->managed_begin);
 	memset(growth->managed_end, 0, sizeof growth->managed_end);
-	growth->has_managed = a->has_begin && a->has_end && has_area(process);
+	growth->has_managed = a->has_begin && a->has_end && has_area(a, process);
 	if (!growth->has_managed)
 		return;
-	add_resident(process, &a->begin, growth->managed_begin);
-	add_resident(process, &a->end, growth->managed_end);
+	add_resident(a, process, &a->begin, growth->managed_begin);
+	add_resident(a, process, &a->end, growth->managed_end);
 }

@@ -7,6 +7,7 @@
 #define MTRACE_AREAS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "read/mappings.h"
@@ -17,6 +18,7 @@ struct profile_process;
 struct areas {
 	struct mappings begin, end;
 	bool has_begin, has_end;
+	uint64_t heap_start, heap_end; /* where the JVM says that its heap is; both 0: as it was recorded */
 };
 
 void areas_begin(struct areas *a, pid_t pid);
