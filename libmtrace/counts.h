@@ -25,6 +25,7 @@
  *   C5 what is counted in a chunk in sight belongs to the thread's epoch. A tally there that could not be folded names its
  *      row with the bit above MTRACE_TALLY_ROW set, and no event finds it.
  *   C6 the row's history is part of a fold: its new word (history.h, H1) is stored with the totals.
+ * C1 to C4, and what a reader makes of them, are gone through in every order of the steps with three preemptions (tests/model).
  *   After kill -9: each event is in one place, wholly or, for the one in flight per thread, by blocks or bytes only.
  * How many freed blocks were old is a total, without history: so a free pays four instructions for it.
  *

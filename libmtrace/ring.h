@@ -19,6 +19,8 @@
  *      to the next number.
  *   N4 one writer's records have rising numbers. Between threads the number says who came first.
  *   N5 what a record names (module, row, mark) was published before the record was.
+ * N1 to N3 are gone through in every order of the steps with three preemptions, kills among them (tests/model); the orders of
+ * memory below by TSan and by hand.
  *
  *   word            | writers                | readers          | order
  *   next (private)  | any thread, fetch_add  | any thread       | relaxed: only has to be unique

@@ -1,6 +1,7 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
 #   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh);
-#          then each call of the host's that fails (tests/programs/matrix.sh), then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
+#          then each call of the host's that fails, every order of the protocols' steps, real faults (tests/programs/matrix.sh,
+#          model.sh, faults.sh); then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
 #          HISTORY_TIMES=20 from history alone; nine for ten minutes with the standard windows (tests/soak/unwatched.sh);
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
 #          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`), and
@@ -44,6 +45,8 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 	@BUILD=$(BUILD) FAULT_STRIDE=1 tests/programs/matrix.sh | $(sum_up)
+	@BUILD=$(BUILD) MODEL_MORE=1 tests/programs/model.sh | $(sum_up)
+	@BUILD=$(BUILD) SCRIBBLERS=40 tests/programs/faults.sh | $(sum_up)
 	@BUILD=$(BUILD) LEAKS_TIMES=$(LEAKS_TIMES) HISTORY_TIMES=$(HISTORY_TIMES) tests/programs/leaks.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/unwatched.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/kills.sh | $(sum_up)
@@ -109,3 +112,4 @@ fuzz-built: all $(VICTIMS) $(FUZZ_TARGETS)
 -include tests/oracle/oracle.mk
 -include tests/tsan/tsan.mk
 -include tests/fault/fault.mk
+-include tests/model/model.mk
