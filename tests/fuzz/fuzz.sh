@@ -97,7 +97,25 @@ seed_answer() {
 	seed answer status '\002Name:\tx\nSigCgt:\t0000000181005ccf\n'
 }
 
-for what in ${FUZZ:-segment recording options cfi redact suppressions gate command answer}; do
+# Small, with debug information, an inlined function, a symbol table and a build-id; the same stripped, and cut.
+seed_elf() {
+	local at
+	seed elf
+	gcc -x c -g -O2 -shared -fPIC -nostdlib -Wl,--build-id - -o "$fuzz/elf" <<'END'
+static int inner(int x) { return x * x + 7; }
+int outer(int x) { return inner(x) + inner(x + 1); }
+int other(int x) { return outer(x) - 3; }
+void *malloc(unsigned long n) { return (void *)n; }
+END
+	strip -o "$work/stripped" "$fuzz/elf"
+	{ printf '\0'; head -c 15000 "$work/stripped"; } >"$corpus/elf/stripped"
+	{ printf '\0'; head -c 2000 "$fuzz/elf"; } >"$corpus/elf/cut"
+	for at in 16 18 32 40 52 54 56 58 60 62 64 72 96 104 512 8200 12300; do # offset, length 4
+		printf "\\1\\x$(printf %02x $((at % 256)))\\x$(printf %02x $((at / 256)))\\0\\3\\377\\377\\0\\0" >"$corpus/elf/at-$at"
+	done
+}
+
+for what in ${FUZZ:-segment recording options cfi redact suppressions gate command answer elf}; do
 	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
 	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
 	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \
