@@ -7,7 +7,7 @@
 # SOAK_MUTATE=1 falsifies the truth: every check must then fail.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/suite.sh"
 storm=$victims/storm
-storms=${STORMS:-fork vfork spawn exec clone clone_alone threads keys libraries signals realloc mmap endings killed}
+storms=${STORMS:-fork vfork spawn exec clone clone_alone threads keys libraries fibers mixed signals realloc mmap endings killed}
 total_seconds=${SOAK_SECONDS:-60}
 seed=${SEED:-$$}
 RANDOM=$seed
@@ -134,7 +134,7 @@ rage_of_endings() {
 }
 
 rage_of_kills() {
-	local deadline=$((SECONDS + ${share%.*} + 1)) n=0 what victims_of=(fork vfork clone threads keys libraries signals realloc mmap)
+	local deadline=$((SECONDS + ${share%.*} + 1)) n=0 what victims_of=(fork vfork clone threads keys libraries fibers mixed signals realloc mmap)
 	: >"$work/all"
 	while [ $SECONDS -lt $deadline ]; do
 		what=${victims_of[$((RANDOM % ${#victims_of[@]}))]}

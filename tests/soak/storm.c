@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 
 struct truth_file *truth;
 __thread struct truth_thread *truth_me;
@@ -26,7 +27,8 @@ extern char **environ;
 /* Whose stack it is; the order of `path_names`. */
 enum path {
 	TAKE_LOAD, ZERO_LOAD, GROW_LOAD, HUGE_LOAD, TAKE_VFORK, TAKE_CLONE, TAKE_SHORT, TAKE_KEY, TAKE_DESTRUCTOR, TAKE_LAST,
-	LEAK_A, LEAK_B, TAKE_HANDLER, GROW_HANDLER, TAKE_ATEXIT, TAKE_FINI, TAKE_MAIN, TAKE_ALONE, PATHS
+	LEAK_A, LEAK_B, TAKE_HANDLER, GROW_HANDLER, TAKE_ATEXIT, TAKE_FINI, TAKE_MAIN, TAKE_ALONE, TAKE_FIBER,
+	PATHS
 };
 static const char *const path_names[PATHS] = {
 	"truth_take<truth_load", "truth_zero<truth_load", "truth_grow<truth_load", "truth_huge<truth_load",
@@ -34,7 +36,7 @@ static const char *const path_names[PATHS] = {
 	"truth_take<truth_before_key", "truth_take<truth_key_destructor", "truth_take<truth_thread_local_destructor",
 	"truth_leak_a<truth_library", "truth_leak_b<truth_library",
 	"truth_take<truth_on_signal", "truth_grow<truth_on_signal", "truth_take<truth_at_exit", "truth_take<truth_fini",
-	"truth_take<truth_main", "truth_take",
+	"truth_take<truth_main", "truth_take", "truth_take<truth_deeper<truth_on_fiber",
 };
 static const char *const map_names[] = {"truth_map", "truth_remap", "truth_map_over"};
 enum { MAP, REMAP, MAP_OVER };
@@ -557,6 +559,108 @@ static void storm_libraries(void)
 	run(3, (void *(*const[])(void *)){library_driver, library_driver}, 2);
 }
 
+/* ---- fibers: stacks that are no thread's own, of any depth, gone when the fiber is, and another's soon after ---------- */
+
+enum { FIBERS = 16, FIBER_STACK = 64 << 10 };
+struct fiber {
+	ucontext_t context;
+	char *stack; /* NULL: none runs here */
+	int ended;
+	uint64_t random;
+};
+struct fibers { /* of one thread */
+	ucontext_t home;
+	struct fiber *now;
+	struct fiber each[FIBERS];
+};
+static __thread struct fibers *fibers;
+
+static void leave_fiber(struct fiber *f)
+{
+	if (swapcontext(&f->context, &fibers->home))
+		truth_die("swapcontext");
+}
+
+/* The innermost frames of a fiber that stands still; it goes on from there. */
+TRUTH_FUNCTION void truth_deeper(struct fiber *f, uint32_t depth)
+{
+	if (depth > 0) {
+		truth_deeper(f, depth - 1);
+		truth_stay();
+		return;
+	}
+	struct truth_block block = truth_take(TAKE_FIBER, 1 + truth_random(&f->random) % 500);
+	leave_fiber(f);
+	truth_free(exchange(truth_random(&f->random), block));
+}
+
+TRUTH_FUNCTION void truth_on_fiber(void)
+{
+	struct fiber *f = fibers->now;
+	for (uint32_t left = 1 + truth_random(&f->random) % 8; left > 0; left--)
+		truth_deeper(f, truth_random(&f->random) % 40);
+	f->ended = 1; /* and on to `home`, by uc_link */
+	truth_stay();
+}
+
+static void begin_fiber(struct fiber *f)
+{
+	f->stack = mmap(NULL, FIBER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (f->stack == MAP_FAILED || getcontext(&f->context))
+		truth_die("fiber");
+	f->context.uc_stack.ss_sp = f->stack;
+	f->context.uc_stack.ss_size = FIBER_STACK;
+	f->context.uc_link = &fibers->home;
+	f->ended = 0;
+	makecontext(&f->context, truth_on_fiber, 0);
+}
+
+static void resume_fiber(struct fiber *f)
+{
+	fibers->now = f;
+	if (swapcontext(&fibers->home, &f->context))
+		truth_die("swapcontext");
+	if (!f->ended)
+		return;
+	munmap(f->stack, FIBER_STACK);
+	f->stack = NULL;
+	count_round();
+}
+
+static void *fiber_driver(void *argument)
+{
+	truth_join_thread((uint32_t)(uintptr_t)argument);
+	uint64_t random = (uintptr_t)argument;
+	fibers = mmap(NULL, sizeof *fibers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (int i = 0; i < FIBERS; i++)
+		fibers->each[i].random = random * 100 + (unsigned)i;
+	while (!is_over()) {
+		struct fiber *f = &fibers->each[truth_random(&random) % FIBERS];
+		if (!f->stack)
+			begin_fiber(f);
+		resume_fiber(f);
+	}
+	for (int i = 0; i < FIBERS; i++)
+		while (fibers->each[i].stack)
+			resume_fiber(&fibers->each[i]);
+	return NULL;
+}
+
+static void storm_fibers(void)
+{
+	run(3, (void *(*const[])(void *)){fiber_driver, fiber_driver}, 2);
+}
+
+/* ---- all of these at once: more drivers than there are places for, but no handlers, so theirs are free ----------------- */
+
+static void storm_mixed(void)
+{
+	void *(*const drivers[])(void *) = {fork_driver, vfork_driver, spawn_driver, clone_driver, library_driver, keys_driver,
+					    fiber_driver};
+	pthread_key_create(&key, truth_key_destructor);
+	run(3, drivers, sizeof drivers / sizeof drivers[0]);
+}
+
 /* ---- signals: over async_malloc.so, so that only we can be interrupted at a bad time ---------------------------------- */
 
 static __thread struct truth_block handlers_own;
@@ -785,8 +889,8 @@ static void storm_exit_under_load(void)
 
 /* ---- */
 
-#define STORMS(X) X(fork) X(vfork) X(spawn) X(exec) X(clone) X(clone_alone) X(threads) X(keys) X(libraries) X(signals) \
-	X(realloc) X(mmap) X(exit) X(_exit) X(quick_exit) X(abort) X(exit_under_load)
+#define STORMS(X) X(fork) X(vfork) X(spawn) X(exec) X(clone) X(clone_alone) X(threads) X(keys) X(libraries) X(fibers) X(mixed) \
+	X(signals) X(realloc) X(mmap) X(exit) X(_exit) X(quick_exit) X(abort) X(exit_under_load)
 
 static const struct storm {
 	const char *name;
