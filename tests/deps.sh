@@ -15,7 +15,10 @@ wanted() {
 	case $set_name in
 	quickstart) awk '$1 == "quickstart" { print $2 }' "$here/deps.txt" ;;
 	fuzz) awk '$1 == "quickstart" || $1 == "fuzz" { print $2 }' "$here/deps.txt" ;;
-	soak) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" || $1 == "soak" { print $2 }' "$here/deps.txt" ;;
+	soak)
+		awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" || $1 == "soak" { print $2 }' "$here/deps.txt"
+		awk '/^[^#]/ { print $2 }' "$here/soak/programs.txt"
+		;;
 	bench) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" || $1 == "bench" { print $2 }' "$here/deps.txt" ;;
 	dist) awk '$1 == "quickstart" || $1 == "dist" { print $2 }' "$here/deps.txt" ;;
 	check) awk '$1 == "quickstart" || $1 == "dist" || $1 == "check" { print $2 }' "$here/deps.txt" ;;
