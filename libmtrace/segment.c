@@ -207,8 +207,10 @@ bool segment_damaged(void)
 	segment_count(MTRACE_COUNTER_damaged_ids);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_POISONED, memory_order_relaxed);
 	atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
+	bool was_recording = guard_tracking(); /* not in a forked child, which finds zeroes where its parent's segment was */
 	guard_set_active(GUARD_UNDECIDED);
-	log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
+	if (was_recording)
+		log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
 	return false;
 }
 
