@@ -98,7 +98,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c
 
 # ---- suites --------------------------------------------------------------------------------------------------
 # The longest first, since two run side by side. tests/lint's suites (LINT_SUITES of lint.mk) are among them.
-LONGEST := cpython differential cc1plus agent java gate_real truth killed kinds host jvm allocators redis instructions
+LONGEST := cpython differential cc1plus agent java gate_real truth killed kinds host jvm allocators redis instructions matrix faults model
 PROGRAM_SUITES := $(notdir $(basename $(wildcard tests/programs/*.sh)))
 SUITES ?= $(filter $(PROGRAM_SUITES),$(LONGEST)) $(filter-out $(LONGEST),$(PROGRAM_SUITES))
 programs_of = $(foreach s,$(SUITES),$(s)=tests/programs/$(s).sh)
