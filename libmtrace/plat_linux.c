@@ -50,7 +50,7 @@ static long sys6_any(long number, long a, long b, long c, long d, long e, long f
 
 static __attribute__((noinline)) long sys6(long number, long a, long b, long c, long d, long e, long f)
 {
-	/* cppcheck-suppress uninitvar: some are addresses of what the kernel fills in */
+	/* cppcheck-suppress uninitvar ; some are addresses of what the kernel fills in */
 	uint64_t arguments[6] = {a, b, c, d, e, f};
 	if (unlikely(atomic_load_explicit(&plat_filters, memory_order_relaxed)) && !plat_may_call(number, arguments))
 		return -EPERM;

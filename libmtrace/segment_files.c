@@ -31,7 +31,7 @@ static char *put_number(char *at, const char *end, uint64_t value)
 
 static const char *end_of(const char *path)
 {
-	/* cppcheck-suppress ctuPointerArith: the last byte of the array */
+	/* cppcheck-suppress ctuPointerArith ; the last byte of the array */
 	return path + SEGMENT_PATH_BYTES - 1;
 }
 
