@@ -50,7 +50,8 @@ static enum mtrace_attach_result detach(void)
 	return result;
 }
 
-/* The agent quietly: a JVM that is listened to for exhaustion logs it on the program's standard output, until it is told not to. */
+/* The agent quietly: a JVM that is listened to for exhaustion logs it on the program's standard output, until it is told
+   not to. */
 int32_t Agent_OnAttach(struct java_vm *vm, char *text, void *reserved)
 {
 	(void)reserved;

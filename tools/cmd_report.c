@@ -48,7 +48,8 @@ const struct command_option cmd_leaks_options[] = {
 	[LIMIT] = {"--limit", "SIZE", "say when that is reached (default: the memory limit of its cgroup)"},
 	[ON_LINE] = {"--on-line", NULL, "a window ends with each line on stdin, all with its end; answered on stderr"},
 	[ON_MARK] = {"--on-mark", "NAME", "a window ends at each mark of that name that the program makes"},
-	[VERDICT] = {"--verdict", "WORD,…", "list these only: leak, cache, startup, gc-lag, spike, java-heap, metaspace, unknown; exit 1: none"},
+	[VERDICT] = {"--verdict", "WORD,…",
+	             "list these only: leak, cache, startup, gc-lag, spike, java-heap, metaspace, unknown; exit 1: none"},
 	{NULL, NULL, NULL},
 };
 
@@ -78,8 +79,9 @@ static bool take_verdict(const char *command, const char *word, size_t length, u
 			return true;
 		}
 	}
-	warn("%s: --verdict takes leak, cache, startup, gc-lag, spike, java-heap, metaspace, unknown, or some with commas between; not %.*s", command,
-	     (int)length, word);
+	warn("%s: --verdict takes leak, cache, startup, gc-lag, spike, java-heap, metaspace, unknown, or some with commas "
+	     "between; not %.*s",
+	     command, (int)length, word);
 	return false;
 }
 
