@@ -261,6 +261,7 @@ static void stand_aside(void)
 	if (plat_secure_exec())
 		return;
 	options_parse(&options, plat_env("MTRACE_OPTIONS"));
+	log_begin();
 	if (!boot_is_target())
 		return;
 	boot_mark_descendants();
