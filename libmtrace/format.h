@@ -465,7 +465,7 @@ static_assert(sizeof(struct mtrace_past) == 32 && sizeof(struct mtrace_past_head
  *      family:3 | address >> 24: 23 bits | chunk index: 32 bits    (key << 32 | chunk; 0 = empty)
  * chunk: one leaf entry per 4 KiB page of the 16 MiB
  * leaf entry: first line:32 | lines:8 | next leaf entry:24     (0 = none)
- * line: five slots and a spare word; a block's line is first + (granule * lines >> 9),
+ * line: five slots and a word for who writes them; a block's line is first + (granule * lines >> 9),
  *      granule = (address & 4095) >> 3
  * slot word: granule:9 | state:1 | size:28 | row:26  (0 = empty), and beside it  birth:16 | thread:16
  *

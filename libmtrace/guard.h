@@ -104,6 +104,12 @@ static inline void guard_set_active(enum guard_active active)
 		atomic_fetch_or_explicit(&owner_page->generation, GUARD_ASK, memory_order_acq_rel);
 }
 
+/* Must `active` be asked before anything else? Also in a forked child, and before the start, when it is 0. */
+static inline bool guard_asks(void)
+{
+	return (int64_t)atomic_load_explicit(&owner_page->generation, memory_order_relaxed) <= 0; /* G1: boot is over, or not */
+}
+
 /* After any of what G2 names has changed. */
 static inline void guard_renew_usual(struct thread_state *self)
 {

@@ -82,6 +82,12 @@ static __attribute__((cold, noinline)) bool records_aside(uintptr_t caller)
 	return boot_ready() && !(thread_self.inside_allocator && boot_is_allocators((const void *)caller));
 }
 
+/* Asleep, and nobody wakes us: the least that a hook can be. The real functions are known. */
+static inline bool sleeps(void)
+{
+	return likely(boot_active() == GUARD_ASLEEP) && !control_has_news();
+}
+
 /* Is this event of the malloc family to be recorded? */
 static inline bool records(uintptr_t caller)
 {
@@ -97,10 +103,10 @@ static inline bool records(uintptr_t caller)
 
 /* ---- malloc and its family: allocation ------------------------------------------------------------------- */
 
-/* What is not the usual event: of a block that is no bootstrap block, if events are to be recorded. */
+/* What is not the usual event, if events are to be recorded: a handler may have forked in the real call, say. */
 static __attribute__((noinline)) void *allocated_otherwise(void *p, size_t size, const struct here *here)
 {
-	if (!boot_owns(p) && records(here->pc - 1))
+	if (records(here->pc - 1))
 		tracker_allocated(p, size, here);
 	return p;
 }
@@ -108,21 +114,20 @@ static __attribute__((noinline)) void *allocated_otherwise(void *p, size_t size,
 /* The entry points' frame is looked at: what they call last is not to be a jump. */
 #define NO_JUMP(p) __asm__ volatile("" : "+r"(p))
 
-static void *first_malloc(size_t size);
-static void *(*malloc_now)(size_t size) = first_malloc; /* real.malloc once that is known */
-
-static __attribute__((cold, noinline)) void *first_malloc(size_t size)
+/* The two that malloc is, each jumped to: its frame is where the entry point's would be. */
+static __attribute__((noinline)) void *malloc_asked(size_t size)
 {
-	(void)boot_ready();
-	if (!real.malloc)
-		return boot_alloc(size, MALLOC_ALIGNMENT);
-	__atomic_store_n(&malloc_now, real.malloc, __ATOMIC_RELAXED); /* a function's address: nothing is read through it */
-	return real.malloc(size);
+	if (likely(!records(CALLER)))
+		return real.malloc ? real.malloc(size) : boot_alloc(size, MALLOC_ALIGNMENT);
+	void *p = real.malloc(size);
+	if (likely(p))
+		tracker_allocated(p, size, HERE);
+	return p;
 }
 
-EXPORT void *malloc(size_t size)
+static __attribute__((noinline)) void *malloc_usual(size_t size)
 {
-	void *p = __atomic_load_n(&malloc_now, __ATOMIC_RELAXED)(size);
+	void *p = real.malloc(size);
 	struct thread_state *self = &thread_self;
 	if (unlikely(!p))
 		return p;
@@ -132,6 +137,13 @@ EXPORT void *malloc(size_t size)
 		p = allocated_otherwise(p, size, HERE);
 	NO_JUMP(p);
 	return p;
+}
+
+EXPORT void *malloc(size_t size)
+{
+	if (likely(!guard_asks()))
+		return malloc_usual(size);
+	return sleeps() ? real.malloc(size) : malloc_asked(size);
 }
 
 /* The same for all others, whose real function was called as `records` said. */
@@ -258,10 +270,18 @@ static inline bool freeing(void *p, uintptr_t caller)
 	return false;
 }
 
-static __attribute__((noinline)) void free_otherwise(void *p, uintptr_t caller)
+static __attribute__((noinline)) void free_asked(void *p, uintptr_t caller)
 {
 	if (!freeing(p, caller) && real.free)
 		real.free(p);
+}
+
+static __attribute__((noinline)) void free_otherwise(void *p, uintptr_t caller)
+{
+	if (sleeps() && !boot_owns(p))
+		real.free(p);
+	else
+		free_asked(p, caller);
 }
 
 /* The event is under way. What is nowhere may be a block of the arena. */

@@ -23,6 +23,11 @@ static atomic_word *extra_leaf_at(uint32_t id)
 	return (atomic_word *)(void *)segment.base[MTRACE_REGION_LIVE_LEAVES] + id;
 }
 
+static struct mtrace_live_line *line_at(uint64_t id)
+{
+	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + id;
+}
+
 static struct mtrace_live_huge *huge_at(uint32_t i)
 {
 	return (struct mtrace_live_huge *)(void *)segment.base[MTRACE_REGION_LIVE_HUGE] + i;
@@ -218,13 +223,13 @@ static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struc
 	return false;
 }
 
-/* Its home, if that is empty; else another, and the line is mixed from now on (L6): before the block is put in. */
+/* Its home, if that is empty; else another, which the line says from now on (L6): before the block is put in. */
 static uint32_t choose_slot(struct mtrace_live_line *line, uint32_t empty, uint32_t home)
 {
 	if (empty & 1u << home)
 		return home;
-	if (!live_is_mixed(line))
-		atomic_store_explicit(&line->mixed, 1, memory_order_relaxed);
+	if (live_mixed(line) == LIVE_BY_HOME)
+		atomic_store_explicit(&line->mixed, LIVE_BY_LINE, memory_order_relaxed);
 	return (uint32_t)__builtin_ctz(empty);
 }
 
@@ -325,6 +330,8 @@ static bool add_leaf(atomic_word *page, uint64_t entry, uint64_t size)
 	uint64_t first = segment_reserve(MTRACE_REGION_LIVE_LINES, lines);
 	if (first > UINT32_MAX)
 		return false;
+	for (uint32_t i = 0; entry && i < lines; i++)
+		atomic_store_explicit(&line_at(first + i)->mixed, LIVE_BY_PAGE, memory_order_relaxed); /* L6 */
 	if (entry) {
 		behind = segment_reserve(MTRACE_REGION_LIVE_LEAVES, 1);
 		if (behind >= 1u << 24)
@@ -479,7 +486,7 @@ static void sweep_page(const struct sweep *s, uint64_t leaf)
 			uint64_t line = MTRACE_LEAF_LINE(leaf) + (uint64_t)i;
 			if (!segment_id_ok(MTRACE_REGION_LIVE_LINES, line, sizeof(struct mtrace_live_line)))
 				return;
-			sweep_line(s, (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES] + line);
+			sweep_line(s, line_at(line));
 		}
 	}
 }

@@ -15,9 +15,10 @@
  *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
  *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
- *   L6 a block stands in its home slot, or its line is mixed: which is said before the block is in another slot, and never
- *      taken back. So in a line that is not mixed one look tells whether a block is there. Who looks for a block of its own
- *      sees what was said when the block was put in, by the order that brought it the address.
+ *   L6 a line says how far a block of its may be from its home slot (enum live_mixed): in another slot of the line, which is
+ *      said before the block is there, or in a smaller leaf, which a leaf's lines say from before it is found. None of it is
+ *      taken back. So in a line of neither one look tells whether a block is there. Who looks for a block of its own sees
+ *      what was said when it was put in, by the order that brought it the address.
  *   L5 where an address may be live several times (the family JNI_BUFFER), L2 does not hold, slots are cleared by
  *      compare-and-swap, too, and such an address is never replaced or moved: each success of a remove is one insert's.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.
@@ -245,17 +246,22 @@ static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t
 	return true;
 }
 
-static inline bool live_is_mixed(struct mtrace_live_line *line)
+/* How much must be looked through for a block (L6). */
+enum live_mixed {
+	LIVE_BY_HOME = 0, /* its home */
+	LIVE_BY_LINE = 1, /* the line */
+	LIVE_BY_PAGE = 2  /* that, and the leaves behind the line's */
+};
+
+static inline uint32_t live_mixed(struct mtrace_live_line *line)
 {
 	return atomic_load_explicit(&line->mixed, memory_order_relaxed); /* L6 */
 }
 
 /* The two that the usual event begins with (usual.h): by one look, calling nothing, a block of less than 256 MiB that stands
-   in its home, or will, while no leaf is behind. false: nothing was done. */
+   in its home, or will, in a line that is LIVE_BY_HOME. false: nothing was done. */
 static inline __attribute__((always_inline)) bool live_put_home(struct live_place at, uint64_t word, uint32_t side)
 {
-	if (unlikely(MTRACE_LEAF_NEXT(at.leaf) != 0) || unlikely(live_is_mixed(at.line)))
-		return false;
 	return live_take(at.line, at.home, word, side);
 }
 
@@ -278,7 +284,7 @@ static inline __attribute__((always_inline)) bool live_drop_home(struct live_pla
 	return true;
 }
 
-/* In a mixed line: any slot that is empty, unless the block is there. false: nothing was done. */
+/* In a line that is LIVE_BY_LINE: any slot that is empty, unless the block is there. false: nothing was done. */
 bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side);
 
 /* Puts a new block where there is nothing in its way. false: nothing was done, live_insert knows better. `at` is what
@@ -286,13 +292,14 @@ bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, u
 static inline __attribute__((always_inline)) bool live_put(struct live_place at, uintptr_t address, uint32_t row,
 							   uint32_t side, uint64_t size)
 {
-	if (unlikely(MTRACE_LEAF_NEXT(at.leaf) != 0) && unlikely(live_is_behind(at.leaf, address)))
-		return false;
+	uint32_t mixed = live_mixed(at.line);
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE))
 		return false;
-	if (live_is_mixed(at.line))
-		return live_put_anywhere(at, address, live_word(address, row, size), side);
-	return live_take(at.line, at.home, live_word(address, row, size), side);
+	if (mixed == LIVE_BY_HOME)
+		return live_put_home(at, live_word(address, row, size), side);
+	if (unlikely(mixed != LIVE_BY_LINE) && unlikely(live_is_behind(at.leaf, address)))
+		return false;
+	return live_put_anywhere(at, address, live_word(address, row, size), side);
 }
 
 /* The slot of a block in its line, MTRACE_LIVE_SLOTS: none. */
@@ -303,9 +310,10 @@ static inline __attribute__((always_inline)) bool live_drop(struct live_place at
 {
 	if (live_drop_home(at, address, old))
 		return true;
-	if (unlikely(!live_is_mixed(at.line)) || unlikely((at.home = live_look_through(at.line, address)) == MTRACE_LIVE_SLOTS))
+	if (unlikely(live_mixed(at.line) == LIVE_BY_HOME))
 		return false;
-	return live_drop_home(at, address, old);
+	at.home = live_look_through(at.line, address);
+	return at.home != MTRACE_LIVE_SLOTS && live_drop_home(at, address, old);
 }
 
 /* A block that is being reallocated stays live at its old address and size until the outcome is known. The tag is

@@ -28,6 +28,8 @@ void tracker_freeing(const void *p);
    their callers need not keep it. finish_changed is called with the frame of `here`. */
 void *tracker_finish_changed(void *p, size_t size, const struct here *here); /* the row is not known yet */
 void *tracker_finish_insert(void *p, uint32_t row, size_t size);             /* nor is there room where was looked */
+void *tracker_finish_put(void *p, uint32_t row, size_t size, struct mtrace_live_line *line,
+			 uint32_t home);                                     /* one look at its home does not tell */
 void *tracker_finish_due(void *p, uint32_t row, size_t size);                /* in the table; counts_live_is_due */
 void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; the row has no tally */
 void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side);

@@ -37,6 +37,8 @@ static inline __attribute__((always_inline)) void *usual_allocated(struct thread
 	uint32_t row = capture_again(work, MTRACE_KIND_MALLOC, here->pc, (uintptr_t)(here + 1), &here->fp);
 	if (unlikely(!row))
 		return tracker_finish_changed(p, size, here);
+	if (live_mixed(place.line) != LIVE_BY_HOME)
+		return tracker_finish_put(p, row, size, place.line, place.home);
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE) ||
 	    unlikely(!live_put_home(place, live_word((uintptr_t)p, row, size), self->side)))
 		return tracker_finish_insert(p, row, size);

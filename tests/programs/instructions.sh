@@ -11,18 +11,18 @@ bench=$BUILD/tests/bench
 # What is added at most: NAME | BOUND | N | OPTIONS | PROGRAM ARGUMENTS, with N for the pairs.
 table() {
 	cat <<-END
-		memo hit, 12 frames deep|525|60000||micro N 12
-		memo hit, 40 frames deep|720|30000||micro N 40
-		two inner frames change, 12 deep|660|40000||paths 16 16 N 2 10 next
-		ten inner frames change, 200 stacks at random|5000|40000||paths 200 200 N 10 2
+		memo hit, 12 frames deep|415|60000||micro N 12
+		memo hit, 40 frames deep|635|30000||micro N 40
+		two inner frames change, 12 deep|555|40000||paths 16 16 N 2 10 next
+		ten inner frames change, 200 stacks at random|4400|40000||paths 200 200 N 10 2
 		cold, every stack new, 12 deep|6300|20000||paths N 1 0 10 2
-		no stacks (unwind=none)|470|100000|unwind=none|micro N 12
-		memo hit, 12 frames deep, every event kept (--events)|605|60000|events=3600000|micro N 12
-		a JNI reference, 12 frames deep|650|60000||jni N 12 pair
+		no stacks (unwind=none)|415|100000|unwind=none|micro N 12
+		memo hit, 12 frames deep, every event kept (--events)|510|60000|events=3600000|micro N 12
+		a JNI reference, 12 frames deep|630|60000||jni N 12 pair
 		a JNI reference that is refused|30|60000||jni N 12 null
 		memo hit, 25 frames of a JVM|1490|10000||hotspot N 18 1
 		cold, all Java frames of 25 other than before|5160|5000||hotspot N 18 2
-		dormant (mode=off)|60|200000|mode=off|micro N 12
+		dormant (mode=off)|45|200000|mode=off|micro N 12
 	END
 }
 
