@@ -456,6 +456,8 @@ void boot_note_end(uint32_t end, int status)
 {
 	if (boot_active() == GUARD_ASLEEP && plat_pid() == segment.header->pid)
 		segment_note_end((enum mtrace_end)end, status);
+	if (atomic_load_explicit(&owner_page->damaged, memory_order_relaxed))
+		log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
 	if (!guard_tracking() || plat_pid() != segment.header->pid)
 		return;
 	if (atomic_load_explicit(&segment.header->end, memory_order_relaxed) == MTRACE_END_NONE)

@@ -32,7 +32,7 @@ __attribute__((cold, noinline)) void event_begin_thread(struct thread_state *sel
 __attribute__((cold, noinline)) void event_catch_up(struct thread_state *self)
 {
 	uint64_t generation = atomic_load_explicit(&owner_page->generation, memory_order_acquire);
-	if (guard_process(self->generation) != guard_process(generation)) {
+	if (!self->record || guard_process(self->generation) != guard_process(generation)) {
 		event_begin_thread(self, NULL);
 		return;
 	}

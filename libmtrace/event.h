@@ -33,9 +33,12 @@ void event_look_around(struct thread_state *self);
 /* Is the hook that `entered` speaks of still under way, beneath us? If not, what it left half way is mended. */
 bool event_is_nested(const struct thread_state *self, uintptr_t here);
 
+/* A thread without a record has never begun, though in a forked child its generation, 0, is the page's: such a child goes on
+   with a hook that its fork interrupted. */
 static inline bool event_is_current(const struct thread_state *self)
 {
-	return likely(self->generation == atomic_load_explicit(&owner_page->generation, memory_order_relaxed));
+	return likely(self->generation == atomic_load_explicit(&owner_page->generation, memory_order_relaxed)) &&
+	       likely(self->record);
 }
 
 static inline void event_go_in_simply(struct thread_state *self, uintptr_t here)

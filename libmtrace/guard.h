@@ -44,6 +44,7 @@ struct owner_page {
 	_Atomic uint64_t generation; /* GUARD_ASK, process: 31 bits, not 0, not that of forked children, epoch: 32 bits */
 	_Atomic uint32_t refused;    /* this process will not record */
 	_Atomic uint64_t missed;     /* events that passed by while `creating` */
+	_Atomic uint32_t damaged;    /* somebody wrote into the segment: recording stopped. Said at the end */
 };
 
 #define GUARD_ASK (1ull << 63) /* in a generation: `active` tells what to do with an event */

@@ -207,10 +207,10 @@ bool segment_damaged(void)
 	segment_count(MTRACE_COUNTER_damaged_ids);
 	atomic_store_explicit(&segment.header->state, MTRACE_STATE_POISONED, memory_order_relaxed);
 	atomic_store_explicit(&owner_page->refused, 1, memory_order_relaxed);
-	bool was_recording = guard_tracking(); /* not in a forked child, which finds zeroes where its parent's segment was */
+	/* Not in a forked child, which finds zeroes where its parent's segment was. Said at the end: a hook may have little stack. */
+	if (guard_tracking())
+		atomic_store_explicit(&owner_page->damaged, 1, memory_order_relaxed);
 	guard_set_active(GUARD_UNDECIDED);
-	if (was_recording)
-		log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
 	return false;
 }
 
@@ -357,6 +357,7 @@ void segment_undo(void)
 	for (int i = 0; i < MTRACE_REGION_COUNT; i++)
 		atomic_store_explicit(&segment.committed[i], 0, memory_order_relaxed); /* no fork shall find them */
 	plat_unmap(segment.header, bytes);
+	segment.header = NULL;
 }
 
 const char *segment_error_text(enum segment_error error)
@@ -389,13 +390,17 @@ static void put_zeroes(int i, uint64_t bytes)
 		zeroes[i] = bytes;
 }
 
-/* Nothing grows any more: an interrupted growth fails to publish, since `committed` is not what it was, and finds its
-   region full at the next look. */
+/* Nothing grows any more: an interrupted growth, a region's first one too, fails to publish, since `committed` is not
+   what it was, and finds its region full at the next look. NO_GROWTH is what no growth begins with, and no element fits. */
 void segment_replace_by_zeroes(void)
 {
+	enum { NO_GROWTH = 1 };
+	if (!segment.header) /* undone: what is there now is the host's */
+		return;
 	put_zeroes(MTRACE_REGION_COUNT, MTRACE_REGIONS_OFFSET);
 	for (int i = 0; i < MTRACE_REGION_COUNT; i++) {
-		put_zeroes(i, atomic_exchange_explicit(&segment.committed[i], 0, memory_order_relaxed));
+		uint64_t committed = atomic_exchange_explicit(&segment.committed[i], NO_GROWTH, memory_order_relaxed);
+		put_zeroes(i, committed == NO_GROWTH ? 0 : committed);
 		extents[i].reserved_bytes = 0;
 	}
 }

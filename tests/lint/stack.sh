@@ -10,7 +10,9 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 BUILD=${BUILD:-build}
 build=$BUILD/lint/stack
-cold="boot_wake boot_look_up" # the first event of a process, of a forked child; the first call of a late function
+# Cold: the first event of a process, of a forked child; the first call of a late function; a call under the program's own
+# seccomp filters. What these take by themselves stands at the end.
+cold="boot_wake boot_look_up sys6_asked"
 table="
 malloc            7700 $cold capture_deep
 calloc            7700 $cold capture_deep
@@ -25,6 +27,7 @@ _ZdlPv            1200 $cold capture_deep
 pthread_create    7700 $cold capture_deep
 mtrace_mark       1500 $cold capture_deep
 boot_look_up      5000
+sys6_asked         500
 boot_wake         5000
 capture_deep      9600
 "

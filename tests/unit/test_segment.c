@@ -212,9 +212,13 @@ static int read_in_child(void)
 	return memcmp(hosts, "host", 4) ? 4 : 0;
 }
 
+/* A growth that the fork interrupted between its pages and its word, a region's first one as well, is not published. */
 static int grow_in_child(void)
 {
+	uint64_t nothing = 0;
 	segment_replace_by_zeroes();
+	if (atomic_compare_exchange_strong(&segment.committed[MTRACE_REGION_CLASSES], &nothing, 1 << 14))
+		return 2;
 	if (segment_ensure(MTRACE_REGION_ROWS, 8 << 20) || segment_reserve(MTRACE_REGION_MARKS, 1) != UINT64_MAX)
 		return 1;
 	return 0;
