@@ -30,8 +30,12 @@ int plat_map_segment(int fd, size_t bytes, void **base); /* shared, PROT_NONE, n
 int plat_commit(void *p, size_t bytes);               /* read-write and populated, or an error: never SIGBUS later */
 
 /* The same where the kernel cannot populate (before 5.14): the file is opened again by path, and must still be the one
-   with this device and inode; its blocks are allocated, then the range is made read-write. */
-int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes);
+   with this mark; its blocks are allocated, then the range is made read-write. */
+struct plat_mark {
+	uint64_t offset;  /* 0: none yet */
+	uint64_t word[2]; /* what stands there in that file, and in no other */
+};
+int plat_commit_by_file(const char *path, const struct plat_mark *mark, uint64_t offset, void *p, size_t bytes);
 
 int plat_protect(void *p, size_t bytes, int protection); /* as mprotect(2) */
 void plat_give_back(void *p, size_t bytes);           /* frees the file's pages there; they read as zero */

@@ -142,16 +142,19 @@ int plat_commit(void *p, size_t bytes)
 	return is_error(error) ? (int)error : 0;
 }
 
-int plat_commit_by_file(const char *path, uint64_t device, uint64_t inode, uint64_t offset, void *p, size_t bytes)
+static bool has_mark(int fd, const struct plat_mark *mark)
 {
-	uint64_t found_device = 0, found_inode = 0;
+	uint64_t found[2];
+	return !mark->offset || (SYS(SYS_pread64, fd, found, sizeof found, mark->offset) == sizeof found &&
+				 found[0] == mark->word[0] && found[1] == mark->word[1]);
+}
+
+int plat_commit_by_file(const char *path, const struct plat_mark *mark, uint64_t offset, void *p, size_t bytes)
+{
 	int fd = plat_open(path, O_RDWR | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return fd;
-	plat_file_identity(fd, &found_device, &found_inode);
-	long error = -ESTALE;
-	if (found_device == device && found_inode == inode)
-		error = SYS(SYS_fallocate, fd, 0, offset, bytes);
+	long error = has_mark(fd, mark) ? SYS(SYS_fallocate, fd, 0, offset, bytes) : -ESTALE;
 	plat_close(fd);
 	return is_error(error) ? (int)error : (int)SYS(SYS_mprotect, p, bytes, PROT_READ | PROT_WRITE);
 }

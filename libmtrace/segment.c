@@ -137,7 +137,7 @@ static int commit_pages(uint64_t offset, uint64_t bytes)
 	/* Before Linux 5.14. A memfd's file system has no bound but memory: nothing there can end in SIGBUS. */
 	if (segment.place != PLACE_DIR)
 		return 0;
-	return plat_commit_by_file(segment.path, segment.device, segment.inode, offset, at, bytes);
+	return plat_commit_by_file(segment.path, &segment.mark, offset, at, bytes);
 }
 
 /* One size up: a quarter of what is there, within the steps, at least what is asked for. */
@@ -298,6 +298,14 @@ static int take_lock(int fd)
 	return error;
 }
 
+/* pid, image, start time: whose file it is. */
+static void set_mark(void)
+{
+	enum { AT = offsetof(struct mtrace_header, pid) };
+	memcpy(segment.mark.word, (const char *)segment.header + AT, sizeof segment.mark.word);
+	segment.mark.offset = AT;
+}
+
 static enum segment_error map_file(int fd, const struct segment_request *request, const struct maker *maker, uint64_t cap)
 {
 	void *base = NULL;
@@ -305,7 +313,7 @@ static enum segment_error map_file(int fd, const struct segment_request *request
 	int error = plat_truncate_fd(fd, bytes);
 	if (error)
 		return SEGMENT_NO_SPACE;
-	plat_file_identity(fd, &segment.device, &segment.inode);
+	segment.mark.offset = 0;
 	if (take_lock(fd) || plat_map_segment(fd, bytes, &base))
 		return SEGMENT_NO_MAP;
 	segment.header = base; /* for commit_pages */
@@ -314,6 +322,7 @@ static enum segment_error map_file(int fd, const struct segment_request *request
 		return SEGMENT_NO_SPACE;
 	}
 	fill_header(base, request, maker, cap);
+	set_mark();
 	set_pointers(base, cap);
 	describe_process(segment.info);
 	return SEGMENT_OK;

@@ -30,7 +30,7 @@ struct segment {
 	_Atomic uint32_t full[MTRACE_REGION_COUNT]; /* sticky */
 	char path[512]; /* "" : a file without a name */
 	uint32_t place; /* enum segment_place_kind */
-	uint64_t device, inode; /* of the file, for growth on kernels without MADV_POPULATE_WRITE */
+	struct plat_mark mark; /* of the file, for growth on kernels without MADV_POPULATE_WRITE */
 };
 
 extern struct segment segment SHIM_OWN; /* this process's; meaningful while guard_tracking() */
