@@ -45,6 +45,7 @@ sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-
 soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) tests/deps.sh soak
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
+	@BUILD=$(BUILD) SEGFORKS=500 tests/programs/hazards.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 	@BUILD=$(BUILD) FAULT_STRIDE=1 tests/programs/matrix.sh | $(sum_up)
 	@BUILD=$(BUILD) MODEL_MORE=1 tests/programs/model.sh | $(sum_up)
