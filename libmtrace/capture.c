@@ -13,6 +13,7 @@ enum { DEPTH_USUAL = 128 };
 static struct plat_object own_object, loader_object;
 static enum { WALK_MEMO, WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
 static bool walks_twice; /* memo=2 */
+static bool remembers_java; /* memo=2, 3: one walk of a javac in the interpreter differed from its memo, and it is not known why */
 
 static void find_object(uintptr_t address, struct plat_object *object)
 {
@@ -31,6 +32,7 @@ void capture_init(void)
 	find_object(plat_loader_base(), &loader_object);
 	walk_by = options.memo ? WALK_MEMO : WALK_RULES;
 	walks_twice = options.memo == 2;
+	remembers_java = options.memo >= 2;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
@@ -374,7 +376,7 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	bool is_walked = false;
 	if (unlikely(!work->mixed_touched))
 		workspace_note_mixed(work, MIXED_USUAL);
-	if (likely(jvm_has_code(at.pc)))
+	if (remembers_java && likely(jvm_has_code(at.pc)))
 		is_walked = mixed_memo_walk(&work->beyond, &at, &bounds, &work->near_code);
 	if (unlikely(work->beyond.count > work->mixed_touched))
 		workspace_note_mixed(work, MIXED_FRAMES);
