@@ -17,7 +17,7 @@
 #include "gate/identity.h"
 
 #define NO_GROWTH "no stack may grow"
-#define ROUNDING 1e-6 /* steps went through a clock's nanoseconds on their way */
+#define ROUNDING 1e-4 /* steps went through whole nanoseconds on their way, and windows may be as short as 10 us */
 
 struct making {
 	const struct findings_input *in;
