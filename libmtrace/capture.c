@@ -13,7 +13,7 @@ enum { DEPTH_USUAL = 128 };
 static struct plat_object own_object, loader_object;
 static enum { WALK_MEMO, WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
 static bool walks_twice; /* memo=2 */
-static bool remembers_java; /* memo=2, 3: one walk of a javac in the interpreter differed from its memo, and it is not known why */
+static bool remembers_java; /* memo=2, 3. Not the default: one javac in the interpreter differed, not explained */
 
 static void find_object(uintptr_t address, struct plat_object *object)
 {
