@@ -160,15 +160,18 @@ struct view {
 	ino_t root;
 };
 
-static bool view_of(const char *pid, struct view *view)
+/* Of what a link of /proc/PID leads to. */
+static bool stat_link(const char *pid, const char *link, struct stat *st)
 {
 	char path[64];
+	snprintf(path, sizeof path, "/proc/%.20s/%s", pid, link);
+	return stat(path, st) == 0;
+}
+
+static bool view_of(const char *pid, struct view *view)
+{
 	struct stat namespace, root;
-	snprintf(path, sizeof path, "/proc/%.20s/ns/mnt", pid);
-	if (stat(path, &namespace) != 0)
-		return false;
-	snprintf(path, sizeof path, "/proc/%.20s/root/.", pid);
-	if (stat(path, &root) != 0)
+	if (!stat_link(pid, "ns/mnt", &namespace) || !stat_link(pid, "root", &root))
 		return false;
 	*view = (struct view){namespace.st_ino, root.st_dev, root.st_ino};
 	return true;

@@ -17,8 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define APART __attribute__((noipa))
-#define stay() __asm__ volatile("" ::: "memory")
+#include "by_ways.h"
 
 enum { KEPT = 1500, MAPPED = 1 << 20 };
 static void *kept[KEPT];
@@ -39,30 +38,6 @@ APART static void *allocate(size_t bytes)
 APART static void *allocate_below(int depth, size_t bytes)
 {
 	void *p = depth ? allocate_below(depth - 1, bytes) : allocate(bytes);
-	stay();
-	return p;
-}
-
-/* Another stack for each number: a way left or right for each of its bits. */
-static void *allocate_by(uint32_t ways, int left, size_t bytes);
-
-APART static void *go_left(uint32_t ways, int left, size_t bytes)
-{
-	void *p = allocate_by(ways, left, bytes);
-	stay();
-	return p;
-}
-
-APART static void *go_right(uint32_t ways, int left, size_t bytes)
-{
-	void *p = allocate_by(ways, left, bytes);
-	stay();
-	return p;
-}
-
-APART static void *allocate_by(uint32_t ways, int left, size_t bytes)
-{
-	void *p = left == 0 ? allocate(bytes) : ways & 1 ? go_left(ways >> 1, left - 1, bytes) : go_right(ways >> 1, left - 1, bytes);
 	stay();
 	return p;
 }

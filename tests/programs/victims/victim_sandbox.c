@@ -25,31 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define APART __attribute__((noipa))
-#define stay() __asm__ volatile("" ::: "memory")
-
-static void *allocate_by(uint32_t ways, int left, size_t bytes);
-
-APART static void *go_left(uint32_t ways, int left, size_t bytes)
-{
-	void *p = allocate_by(ways, left, bytes);
-	stay();
-	return p;
-}
-
-APART static void *go_right(uint32_t ways, int left, size_t bytes)
-{
-	void *p = allocate_by(ways, left, bytes);
-	stay();
-	return p;
-}
-
-APART static void *allocate_by(uint32_t ways, int left, size_t bytes)
-{
-	void *p = left == 0 ? malloc(bytes) : ways & 1 ? go_left(ways >> 1, left - 1, bytes) : go_right(ways >> 1, left - 1, bytes);
-	stay();
-	return p;
-}
+#include "by_ways.h"
 
 static int allocate(uint32_t count)
 {
