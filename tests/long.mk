@@ -28,9 +28,10 @@ HISTORY_TIMES ?= 20
 ATTACH_TIMES ?= 200
 GATE_TIMES ?= 20
 
-$(BUILD)/tests/victims/storm: tests/soak/storm.c
-	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -I$(VICTIMS_DIR) $< -o $@ -lpthread -ldl
+STORM := $(wildcard tests/soak/storm/*.c)
+$(BUILD)/tests/victims/storm: $(STORM) tests/soak/storm/storm.h $(VICTIMS_DIR)/truth.h
+	$(call say,CC,tests/soak/storm)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(filter-out -MMD -MP,$(VICTIM_CFLAGS)) -I$(VICTIMS_DIR) $(STORM) -o $@ -lpthread -ldl
 
 $(BUILD)/tests/victims/async_malloc.so: tests/soak/async_malloc.c
 	$(call say,CC,$<)
