@@ -212,15 +212,7 @@ static __attribute__((noinline)) void insert_slowly(struct thread_state *self, u
 /* The block is in the table. */
 static inline void *count_allocated(struct thread_state *self, void *p, uint32_t row, size_t size)
 {
-	if (counts_live_is_due(self, (int64_t)size))
-		return tracker_finish_due(p, row, size);
-	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
-	if (unlikely(!counts_is_own(tally, row)))
-		return tracker_finish_elsewhere(p, row, size);
-	counts_add_allocated(tally, size);
-	self->allocated = p;
-	event_go_out(self);
-	return p;
+	return counts_live_is_due(self, (int64_t)size) ? tracker_finish_due(p, row, size) : tracker_finish_elsewhere(p, row, size);
 }
 
 __attribute__((noinline)) void *tracker_finish_insert(void *p, uint32_t row, size_t size)

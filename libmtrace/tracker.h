@@ -31,7 +31,7 @@ void *tracker_finish_insert(void *p, uint32_t row, size_t size);             /* 
 void *tracker_finish_put(void *p, uint32_t row, size_t size, struct mtrace_live_line *line,
 			 uint32_t home);                                     /* one look at its home does not tell */
 void *tracker_finish_due(void *p, uint32_t row, size_t size);                /* in the table; counts_live_is_due */
-void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; the row has no tally */
+void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; usually the row has no tally */
 void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side);
 void *tracker_finish_freed_elsewhere(void *p, uint32_t row, size_t size, uint32_t side);
 /* The block is not where was looked. false: nor anywhere; nothing is counted. */
