@@ -414,7 +414,8 @@ struct mtrace_boundary {
 	uint32_t mark;          /* mark id, 0 none */
 	int64_t live_bytes;     /* as in struct mtrace_hot, then */
 	int64_t peak_bytes;
-	uint64_t reserved[2];
+	uint64_t rss_bytes;     /* the process's resident memory, as the kernel counts it quickly; 0: not known */
+	uint64_t tracker_bytes; /* header.committed_bytes then; 0: not known */
 };
 static_assert(sizeof(struct mtrace_boundary) == 64, "one cache line");
 

@@ -89,6 +89,7 @@ void plat_at_exit(void (*note)(int status, void *unused));          /* as above 
 uint64_t plat_file_size_limit(void);                  /* RLIMIT_FSIZE, UINT64_MAX unlimited */
 uint64_t plat_stack_limit(void);                      /* RLIMIT_STACK when first asked: libc too keeps that one */
 uint64_t plat_address_space_left(void);               /* under RLIMIT_AS, UINT64_MAX unlimited */
+uint64_t plat_resident(void);                         /* bytes; what threads have not added up yet is missing. 0 unknown */
 void plat_memory(uint64_t *limit, uint64_t *headroom); /* cgroup v2 or v1, else physical memory; headroom: not in use */
 void plat_thread_name(char name[16]);
 uintptr_t plat_stack_top_main(void);                  /* __libc_stack_end, rounded up */

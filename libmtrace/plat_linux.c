@@ -502,16 +502,33 @@ static uint64_t parse_number(const char *text)
 	return value;
 }
 
+/* The field of that number, from 0, in bytes; 0 unknown. */
+static uint64_t memory_field(unsigned field)
+{
+	char text[256];
+	if (plat_read_file("/proc/self/statm", text, sizeof text) <= 0)
+		return 0;
+	const char *at = text;
+	while (field-- && at)
+		at = (at = strchr(at, ' ')) ? at + 1 : NULL;
+	uint64_t pages = at ? parse_number(at) : 0;
+	return pages < UINT32_MAX ? pages * getauxval(AT_PAGESZ) : 0; /* 16 TiB at the least: more is no count */
+}
+
 uint64_t plat_address_space_left(void)
 {
 	uint64_t limit = limit_of(RLIMIT_AS);
 	if (limit == UINT64_MAX)
 		return limit;
-	char text[256];
-	if (plat_read_file("/proc/self/statm", text, sizeof text) <= 0)
+	uint64_t used = memory_field(0);
+	if (!used)
 		return limit / 2;
-	uint64_t used = parse_number(text) * 4096;
 	return used < limit ? limit - used : 0;
+}
+
+uint64_t plat_resident(void)
+{
+	return memory_field(1);
 }
 
 static uint64_t number_in_file(const char *dir, const char *cgroup, const char *name)

@@ -37,6 +37,15 @@ remember() {
 		--pause 0.1 --directory "$work/$1" "$mtrace" "$victims/victim_growth" "$1" "$2" -- --json 2>"$work/$1/err"
 	echo $? >"$work/$1/status"
 }
+# knows_resident KIND: at the begin and at the end, within what the kernel's quick count is behind by (memory.c) and the last
+# windows' growth of what is measured while it runs
+knows_resident() {
+	local exact
+	exact=$(query "$work/$1/live.json" '.processes[0].growth.rss_bytes_end')
+	[ "$(jq --argjson exact "$exact" '.processes[0] | (.end == "running") as $runs | .growth | .rss_bytes_begin > 500000 and
+		.rss_bytes_begin < .rss_bytes_end + 4000000 and (.rss_bytes_end - $exact | fabs) < 4000000 and
+		(.rss_before_ns == 0) == $runs' "$work/out")" = true ]
+}
 # remembered KIND: all three say leak of a leak, and never of anything else; a cache at its bound is one when that was there
 # from the beginning: one that filled in the middle of long windows may as well be start-up
 remembered() {
@@ -46,6 +55,8 @@ remembered() {
 		cp "$work/$1/${of%:*}.json" "$work/out" || continue
 		"$tests/programs/schema.py" --live --processes 1 --end "${of#*:}" "$work/out"
 		[ "$(query "$work/out" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "${of%:*}: no history"
+		knows_resident "$1" || echo "${of%:*}: resident memory from $(query "$work/out" '.processes[0].growth | "\(.rss_bytes_begin)
+			to \(.rss_bytes_end), so long before the end: \(.rss_before_ns)"')"
 		got=$(verdicts_of "$1")
 		case $1 in
 		leak | slow | steps | maps | map_steps | threads) [ "$got" = leak ] || echo "${of%:*}: $got" ;;
@@ -121,6 +132,8 @@ done
 "$mtrace" leaks "$work/past/leak/recording.mtr" >"$work/out" 2>"$work/err"
 expect "says of which windows" "0 1 0" \
 	"$? $(grep -c '^  observed .* in [0-9]* windows of its own history, of .* to ' "$work/out") $(wc -l <"$work/err")"
+expect "opens with its share of what grew, and when that was" 1 \
+	"$(awk -v RS= 'NR == 2' "$work/out" | head -1 | grep -c '^  RSS  *[+-][0-9].* to .*, .* before the end: .* in the [0-9]* stacks\? below,$')"
 "$mtrace" leaks --on-mark window --json "$work/past/leak/recording.mtr" >"$work/out" 2>"$work/err"
 expect "at its marks" "0 leak true" "$? $(verdicts_of leak) $(jq '.processes[0].growth | .by_steps and .from_history' "$work/out")"
 "$mtrace" report --json "$work/past/steps/recording.mtr" >"$work/out" 2>"$work/err"

@@ -44,7 +44,8 @@ while IFS='|' read -r kind block wanted; do
 		for of in live killed recording; do
 			got=$(judged "$work/$kind/$of.json" "$block")
 			[ "$got" = "$wanted" ] || echo "$of: $got"
-			[ "$(query "$work/$kind/$of.json" '.processes[0].growth | .from_history and .windows >= 16')" = true ] || echo "$of: no history"
+			[ "$(query "$work/$kind/$of.json" '.processes[0].growth | .from_history and .windows >= 16 and
+				.rss_bytes_begin > 0 and .rss_bytes_end > 0')" = true ] || echo "$of: no history, or none of resident memory"
 		done
 	} >"$work/said"
 	verdict "$kind is $wanted after $seconds s, running, killed, recorded" "$work/said"

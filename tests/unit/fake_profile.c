@@ -165,7 +165,7 @@ static void fill_history(struct profile *p, struct profile_process *process, uin
 	process->boundaries = profile_alloc(p, process->boundary_count, sizeof(*process->boundaries));
 	for (uint32_t i = 0; i < process->boundary_count; i++)
 		process->boundaries[i] = (struct profile_boundary){
-			number(state), number(state), number(state), number(state), (uint32_t)number(state),
+			number(state), number(state), number(state), number(state), number(state), number(state), (uint32_t)number(state),
 			process->mark_count && below(state, 2) ? below(state, process->mark_count) : PROFILE_NO_MARK};
 	process->changes = profile_alloc(p, (size_t)process->stack_count * process->boundary_count, sizeof(*process->changes));
 	for (uint32_t i = 0; i < process->stack_count; i++) {
@@ -446,6 +446,8 @@ static void compare_history(struct comparison *c, const struct profile_process *
 		SAME(boundaries[i].active_ns);
 		SAME(boundaries[i].live_bytes);
 		SAME(boundaries[i].peak_live_bytes);
+		SAME(boundaries[i].rss_bytes);
+		SAME(boundaries[i].tracker_bytes);
 		SAME(boundaries[i].unit);
 		SAME(boundaries[i].mark);
 	}

@@ -286,6 +286,35 @@ START_TEST(a_process_that_sleeps_ends_one_epoch)
 }
 END_TEST
 
+static const struct mtrace_boundary *boundary_of_mark(uint32_t mark)
+{
+	for (uint32_t b = MTRACE_BOUNDARIES_OF_TIME; b < MTRACE_BOUNDARIES; b++)
+		if (is_there(b) && boundary(b)->mark == mark)
+			return boundary(b);
+	ck_abort_msg("no boundary of mark %u", mark);
+}
+
+/* Marks in a hurry share one look at it. The kernel's count is behind by some pages of each processor. */
+START_TEST(a_boundary_notes_resident_memory)
+{
+	enum { GROWN = 64 << 20, BEHIND = 4 << 20 };
+	epochs_end_at_mark(1, 1000000000);
+	char *grown = mmap(NULL, 2 * GROWN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(grown, 1, GROWN);
+	epochs_end_at_mark(2, 1009999999);
+	epochs_end_at_mark(3, 1010000000);
+	munmap(grown, 2 * GROWN);
+	epochs_end_at_mark(4, 1020000000);
+	uint64_t before = boundary_of_mark(1)->rss_bytes;
+	ck_assert_uint_gt(before, 0);
+	ck_assert_uint_eq(boundary_of_mark(2)->rss_bytes, before);
+	ck_assert_uint_gt(boundary_of_mark(3)->rss_bytes, before + GROWN - BEHIND);
+	ck_assert_uint_lt(boundary_of_mark(3)->rss_bytes, before + GROWN + BEHIND);
+	ck_assert_uint_lt(boundary_of_mark(4)->rss_bytes, before + BEHIND);
+	ck_assert_uint_eq(boundary_of_mark(4)->tracker_bytes, segment.header->committed_bytes);
+}
+END_TEST
+
 START_TEST(many_marks_are_thinned_and_counted)
 {
 	enum { MARKS = 1000 };
@@ -700,6 +729,7 @@ static Suite *history_suite(void)
 	tcase_add_test(rows, a_row_that_is_held_for_long_keeps_its_counts);
 	tcase_add_test(boundaries, every_span_has_eight_even_windows);
 	tcase_add_test(boundaries, a_process_that_sleeps_ends_one_epoch);
+	tcase_add_test(boundaries, a_boundary_notes_resident_memory);
 	tcase_add_test(boundaries, many_marks_are_thinned_and_counted);
 	tcase_add_test(boundaries, a_mark_without_a_place_is_counted);
 	tcase_add_test(room, without_room_the_oldest_goes);

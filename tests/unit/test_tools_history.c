@@ -23,7 +23,7 @@ static void set_boundary(uint32_t place, uint32_t epoch, uint32_t unit, uint32_t
 	*b = (struct mtrace_boundary){.state = (uint64_t)epoch << 2 | MTRACE_BOUNDARY_THERE, .unit = unit, .mark = mark,
 	                              .mono_ns = fake_header(f)->mono_start_ns + epoch * 1000000000ull, .live_bytes = epoch,
 	                              .active_tick = epoch * 8,
-	                              .peak_bytes = epoch + 1};
+	                              .peak_bytes = epoch + 1, .rss_bytes = epoch * 4096, .tracker_bytes = epoch * 16};
 }
 
 static void set_tally(uint32_t id, uint32_t of, uint32_t epoch, uint64_t n)
@@ -361,6 +361,8 @@ START_TEST(back_to_a_mark)
 	ck_assert_uint_eq(history_of_mark(process, "cold"), PROFILE_NO_MARK);
 	uint32_t b = history_of_mark(process, "warm");
 	ck_assert_uint_eq(b, 1);
+	ck_assert_uint_eq(process->boundaries[b].rss_bytes, 5 * 4096);
+	ck_assert_uint_eq(process->boundaries[b].tracker_bytes, 5 * 16 + process->tracker_private_bytes);
 	ck_assert_uint_eq(history_go_back(p, process, b), 0);
 	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_GOROUTINE].alloc_blocks, 7);
 	ck_assert_uint_eq(process->by_kind[MTRACE_KIND_GOROUTINE].live_blocks, 6);

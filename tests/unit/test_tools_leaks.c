@@ -383,10 +383,12 @@ END_TEST
 
 START_TEST(resident_memory_measured_once_is_no_growth)
 {
-	static const uint64_t rss[][3] = {{0, 0, 7}, {5, 0, 7}, {0, 5, 0}, {5, 6, 0}, {0, 0, 0}}, begin[] = {0, 5, 0, 5, 0},
-	                      end[] = {7, 7, 5, 6, 0};
+	static const uint64_t rss[][3] = {{0, 0, 7}, {5, 0, 7}, {0, 5, 0}, {5, 6, 0}, {0, 0, 0}, {0, 5, 7},
+	                                 {5, 0, UINT64_MAX}, {7, 0, 0}},
+	                      begin[] = {0, 5, 0, 5, 0, 0, 0, 0}, end[] = {7, 7, 5, 6, 0, 7, 5, 7},
+	                      before[] = {0, 0, SECOND, SECOND, 0, 0, 2 * SECOND, 2 * SECOND};
 	struct profile *p = fake_report();
-	for (size_t k = 0; k < 5; k++) {
+	for (size_t k = 0; k < sizeof end / sizeof *end; k++) {
 		struct growth g;
 		struct leaks l;
 		growth_init(&g);
@@ -395,6 +397,7 @@ START_TEST(resident_memory_measured_once_is_no_growth)
 		leaks_judge(&g, NULL, &p->processes[0], NULL, &l);
 		ck_assert_uint_eq(l.rss_begin, begin[k]);
 		ck_assert_uint_eq(l.rss_end, end[k]);
+		ck_assert_uint_eq(l.rss_before_ns, before[k]);
 		leaks_free(&l);
 		growth_free(&g);
 	}

@@ -222,6 +222,33 @@ START_TEST(all_that_is_kept_is_used_up_to_now)
 }
 END_TEST
 
+/* Resident memory of the boundaries that are used, and of now, which it has ended by: nothing. */
+START_TEST(resident_memory_is_that_of_the_boundaries)
+{
+	struct remembered *r = malloc(sizeof *r);
+	struct verdict_window windows[40] = {{0}};
+	struct growth growth;
+	for (uint64_t i = 0; i < 40; i++)
+		windows[i] = (struct verdict_window){.time_ns = (i + 1) * 10000000000u, .live_bytes = i, .live_blocks = i};
+	remember(windows, 40, 1, true, r);
+	for (uint32_t i = 0; i < r->process.boundary_count; i++) {
+		r->boundaries[i].rss_bytes = 1000 + i;
+		r->boundaries[i].tracker_bytes = i < 20 ? 0 : 2000 + i; /* as of a shim of before, to begin with */
+	}
+	r->process.tracker_bytes = 77;
+	ck_assert(past_windows(&r->process, NULL, &growth));
+	ck_assert_uint_eq(growth.count, 40);
+	for (size_t i = 0; i < 39; i++) {
+		ck_assert_uint_eq(growth.instants[i].rss_bytes, 1000 + i);
+		ck_assert_uint_eq(growth.instants[i].tracker_bytes, i < 20 ? 77 : 2000 + i);
+	}
+	ck_assert_uint_eq(growth.instants[39].rss_bytes, 0);
+	ck_assert_uint_eq(growth.instants[39].tracker_bytes, 77);
+	growth_free(&growth);
+	free(r);
+}
+END_TEST
+
 START_TEST(marks_of_that_name_alone)
 {
 	struct verdict v = of(300, line, "round");
@@ -240,6 +267,7 @@ int main(void)
 	tcase_add_test(hand, fewer_than_sixteen_windows_do_not_say_that_it_ended);
 	tcase_add_test(hand, all_that_is_kept_is_used_up_to_now);
 	tcase_add_test(hand, marks_of_that_name_alone);
+	tcase_add_test(hand, resident_memory_is_that_of_the_boundaries);
 	suite_add_tcase(suite, hand);
 	suite_add_tcase(suite, many);
 	return run_suite(suite);

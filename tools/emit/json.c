@@ -431,6 +431,7 @@ static json_t *growth(const struct leaks *l)
 	set(o, "from_history", json_boolean(l->from_history));
 	set_number(o, "rss_bytes_begin", l->rss_begin);
 	set_number(o, "rss_bytes_end", l->rss_end);
+	set_number(o, "rss_before_ns", l->rss_before_ns);
 	set(o, "live_bytes_change", must(json_integer(l->live_change)));
 	set(o, "native_bytes_change", must(json_integer(l->native_change)));
 	if (l->has_areas)

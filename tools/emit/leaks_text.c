@@ -96,14 +96,15 @@ static void rest_of_growth(const struct page *page, int64_t grew, int64_t change
 	if (rest >= 0)
 		fprintf(page->out, "%s not in live blocks\n", signed_bytes(text, rest));
 	else
-		fprintf(page->out, "%s of it untouched, or resident before\n", signed_bytes(text, -rest) + 1);
+		fprintf(page->out, "%s of it untouched, or resident before%s\n", signed_bytes(text, -rest) + 1,
+		        l->rss_before_ns ? " or since" : "");
 }
 
 static void share(const struct page *page, uint32_t listed, int64_t change)
 {
 	const struct leaks *l = page->judged;
 	int64_t grew = (int64_t)l->rss_end - (int64_t)l->rss_begin;
-	char rss[40], now[32], text[40], part[16];
+	char rss[40], now[32], text[40], part[16], before[32];
 	emit_bytes(now, l->rss_end);
 	if (!l->rss_begin) {
 		text_label(page, "RSS");
@@ -119,7 +120,11 @@ static void share(const struct page *page, uint32_t listed, int64_t change)
 		text_end(page);
 	}
 	text_label(page, "RSS");
-	fprintf(page->out, "%s to %s: %s", signed_bytes(rss, grew), now, signed_bytes(text, change));
+	fprintf(page->out, "%s to %s", signed_bytes(rss, grew), now);
+	emit_duration(before, l->rss_before_ns);
+	if (l->rss_before_ns)
+		fprintf(page->out, ", %s before the end", before);
+	fprintf(page->out, ": %s", signed_bytes(text, change));
 	emit_share(part, (uint64_t)change, (uint64_t)grew);
 	if (grew >= change && change > 0)
 		fprintf(page->out, " (%s)", part);

@@ -208,6 +208,27 @@ static double sight_of(const struct leaks *l)
 	return sight;
 }
 
+/* More than there can be is not known: a damaged file has it. */
+static uint64_t rss_at(const struct growth *growth, size_t instant)
+{
+	uint64_t bytes = growth->instants[instant].rss_bytes;
+	return bytes < UINT64_C(1) << 62 ? bytes : 0;
+}
+
+/* The begin is that of the first instant or none: what grew since a later one is no share of what the list is about. It may
+   end before the last instant: then it has none there. */
+static void sum_up_rss(const struct growth *growth, struct leaks *l)
+{
+	size_t end = growth->count;
+	while (end > 0 && !rss_at(growth, end - 1))
+		end--;
+	if (!end)
+		return;
+	l->rss_end = rss_at(growth, end - 1);
+	l->rss_begin = end > 1 ? rss_at(growth, 0) : 0;
+	l->rss_before_ns = growth->instants[growth->count - 1].time_ns - growth->instants[end - 1].time_ns;
+}
+
 static void sum_up(const struct growth *growth, struct leaks *l)
 {
 	l->windows = growth_windows(growth);
@@ -220,12 +241,7 @@ static void sum_up(const struct growth *growth, struct leaks *l)
 	}
 	if (growth->count)
 		l->tracker_change = less(growth->instants[growth->count - 1].tracker_bytes, growth->instants[0].tracker_bytes);
-	for (size_t i = growth->count; i-- > 0;) { /* it may end before the last: then it has none there */
-		uint64_t rss = growth->instants[i].rss_bytes;
-		if (l->rss_end && rss)
-			l->rss_begin = rss;
-		l->rss_end = l->rss_end ? l->rss_end : rss;
-	}
+	sum_up_rss(growth, l);
 	for (size_t i = 0; i < l->count; i++) {
 		const struct leaks_row *row = &l->rows[i];
 		if (leaks_is_resident(row->kind))

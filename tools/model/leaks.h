@@ -43,6 +43,7 @@ struct leaks {
 	bool by_steps, from_history;
 	uint64_t window_least_ns, window_most_ns;
 	uint64_t rss_begin, rss_end; /* 0: not known; the begin too, when it was measured once */
+	uint64_t rss_before_ns;      /* so long before the last instant rss_end was measured last */
 	int64_t tracker_change;
 	int64_t live_change;         /* bytes of malloc and mmap */
 	int64_t native_change;       /* of these, what lies in no area of a JVM's own; its records are native */

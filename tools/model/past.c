@@ -47,7 +47,9 @@ static void put_boundary(const struct profile_process *process, uint32_t boundar
                          struct growth *growth)
 {
 	struct profile_counts counts;
-	struct growth_instant instant = {process->boundaries[boundary].time_ns, 0, process->tracker_bytes, step};
+	const struct profile_boundary *b = &process->boundaries[boundary];
+	uint64_t tracker = b->tracker_bytes ? b->tracker_bytes : process->tracker_bytes;
+	struct growth_instant instant = {b->time_ns, b->rss_bytes, tracker, step};
 	if (!growth_begin(growth, &instant))
 		return;
 	for (uint32_t i = 0; i < process->stack_count; i++)

@@ -93,6 +93,7 @@ struct profile_boundary {
 	uint64_t time_ns;   /* since the process's segment was made */
 	uint64_t active_ns; /* the last event before it that looked at the clock: from there to time_ns nothing changed */
 	uint64_t live_bytes, peak_live_bytes; /* malloc kind, of the process, within threads x 64 KiB */
+	uint64_t rss_bytes, tracker_bytes;    /* resident memory, and tracker_bytes of the process; 0: not known */
 	uint32_t unit;      /* time: which multiple of process->window_ns; 0: a mark */
 	uint32_t mark;      /* index in marks, PROFILE_NO_MARK none */
 };

@@ -153,6 +153,8 @@ static const struct recording_field boundary_fields[] = {
 	DELTA(4, profile_boundary, peak_live_bytes),
 	DELTA(5, profile_boundary, unit),
 	INDEX(6, profile_boundary, mark),
+	DELTA(7, profile_boundary, rss_bytes),
+	DELTA(8, profile_boundary, tracker_bytes),
 };
 
 static const struct recording_field change_fields[] = {

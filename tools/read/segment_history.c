@@ -107,6 +107,12 @@ static uint64_t positive(int64_t value)
 	return value > 0 ? (uint64_t)value : 0;
 }
 
+/* As process->tracker_bytes is now. */
+static uint64_t tracker_bytes(const struct segment *s, uint64_t committed)
+{
+	return committed ? profile_sum(committed < s->file_bytes ? committed : s->file_bytes, s->process->tracker_private_bytes) : 0;
+}
+
 static uint32_t mark_of(const struct segment *s, uint32_t id)
 {
 	return id && id < s->regions[MTRACE_REGION_MARKS].count ? s->mark_of_id[id] : PROFILE_NO_MARK;
@@ -125,7 +131,8 @@ void segment_read_boundaries(struct segment *s)
 		to[i] = (struct profile_boundary){.time_ns = after(b->mono_ns, h->mono_start_ns), .unit = b->unit,
 		                                  .active_ns = b->active_tick < UINT32_MAX ? b->active_tick * tick_ns : 0,
 		                                  .live_bytes = positive(b->live_bytes), .mark = mark_of(s, b->mark),
-		                                  .peak_live_bytes = positive(b->peak_bytes)};
+		                                  .peak_live_bytes = positive(b->peak_bytes), .rss_bytes = b->rss_bytes,
+		                                  .tracker_bytes = tracker_bytes(s, b->tracker_bytes)};
 		if (to[i].active_ns > to[i].time_ns)
 			to[i].active_ns = to[i].time_ns;
 	}
