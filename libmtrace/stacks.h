@@ -23,7 +23,7 @@ uint32_t stacks_frame(enum mtrace_frame_kind kind, uint32_t module, uint64_t val
 uint32_t stacks_node(uint32_t parent, uint32_t frame);
 
 /* The children that one thread found last: private to it, and true for ever, since nodes are never freed. */
-enum { STACKS_CHILDREN = 256 };
+enum { STACKS_CHILDREN_BITS = 10, STACKS_CHILDREN = 1 << STACKS_CHILDREN_BITS };
 struct stacks_children {
 	struct {
 		uint64_t key; /* parent << 32 | frame, 0 none */
@@ -37,7 +37,7 @@ uint32_t stacks_find_child(struct stacks_children *children, uint32_t parent, ui
 
 static inline uint32_t stacks_child_place(uint64_t key)
 {
-	return (uint32_t)((key ^ key >> 31) * 0x9e3779b97f4a7c15u >> 56);
+	return (uint32_t)((key ^ key >> 31) * 0x9e3779b97f4a7c15u >> (64 - STACKS_CHILDREN_BITS));
 }
 
 static inline uint32_t stacks_child(struct stacks_children *children, uint32_t parent, uint32_t frame)

@@ -137,6 +137,13 @@ static inline bool meets(struct rewalk *r)
 	return r->met && is_at(&frames[r->met - 1], &r->w.at, r->w.exact);
 }
 
+/* The walk is at a frame of the memo, but no further: its words lead elsewhere, by a plain step. Loops and calls of one
+   depth make many such; the frame's rule and tag stand all the same. */
+static inline __attribute__((always_inline)) bool leads_elsewhere(const struct memo_frame *frames, const struct memo_frame *f)
+{
+	return f != frames && memo_differs(f - 1) && !(f->flags & MEMO_UNUSUAL) && !memo_arrives_again(f - 1);
+}
+
 /* Plain steps in a row, in registers, until one that is not, or the memo is met. */
 static inline __attribute__((always_inline)) void step_plainly(struct rewalk *r)
 {
@@ -148,9 +155,15 @@ static inline __attribute__((always_inline)) void step_plainly(struct rewalk *r)
 	while (likely(to != full)) {
 		while (met != frames && met[-1].sp < at.sp)
 			met--;
-		if (met != frames && is_at(met - 1, &at, 0))
-			break;
-		uint64_t word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
+		uint64_t word;
+		if (met != frames && is_at(met - 1, &at, 0)) {
+			if (!leads_elsewhere(frames, met - 1))
+				break;
+			met--;
+			word = (uint64_t)met->rule << 32 | met->tag;
+		} else {
+			word = rules_read(rules_place(&rules, at.pc), rules_key(&rules, at.pc, 0));
+		}
 		*to = (struct memo_frame){
 			.sp = at.sp, .check = at.pc, .fp = at.fp, .tag = rules_tag(word), .rule = rules_rule(word)};
 		if (unlikely(!word || !rule_is_plain(rules_rule(word))) || unlikely(!step_plain(word, &at, reach)))
@@ -330,11 +343,6 @@ static uint32_t joint_of(const struct memo *m, uint32_t kept)
 	return joint & ~3u;
 }
 
-static bool is_by_words_alone(const struct memo *m, const struct unwind_start *start)
-{
-	return m->generation && m->end == UNWIND_WHOLE && m->count > 1 && m->frames[0].sp - start->sp <= UINT32_MAX;
-}
-
 enum { WITHOUT_CREDIT = 16, FOUND_EARNS = 2 }; /* without credit one in so many misses is remembered all the same */
 
 static bool is_worth_it(struct recents *all)
@@ -382,7 +390,7 @@ void recents_remember(struct recents *all, const struct memo *m, const struct un
                       uint64_t stamp, uint32_t kind, uint32_t result)
 {
 	uint32_t words, joint;
-	if (!is_worth_it(all) || !is_by_words_alone(m, start))
+	if (!is_worth_it(all) || !memo_is_by_words_alone(m, start))
 		return;
 	if (unlikely(all->stamp != stamp))
 		recents_begin(all, stamp);
@@ -398,9 +406,6 @@ void recents_remember(struct recents *all, const struct memo *m, const struct un
 	}
 	r->words = fill_up(r, words);
 	r->what = (uint16_t)(kind | (m->frames[m->count - 1].flags & MEMO_NEED_FP ? RECENT_NEEDS_FP : 0));
-	r->joint = joint;
-	r->note = m->frames[joint].note;
-	r->joint_sp = m->frames[joint].sp;
-	r->joint_fp = m->frames[joint].fp;
+	r->joint = (struct memo_joint){joint, m->frames[joint].note, m->frames[joint].sp, m->frames[joint].fp};
 	r->result = result;
 }
