@@ -387,6 +387,18 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	return work->row;
 }
 
+/* The memo's walk came to work->row. */
+static inline void remember(struct workspace *work, enum mtrace_kind kind, const struct unwind_start *at, uint32_t kept,
+                            uint64_t stamp)
+{
+	recents_remember(&work->recents, &work->memo, at, kept, stamp, kind, work->row);
+	if (unlikely(!work->routes_touched) && ++work->walks < ROUTES_AFTER)
+		return;
+	routes_learn(&work->routes, &work->memo, at, kept, stamp, kind, work->row);
+	if (unlikely(routes_bytes(&work->routes) > work->routes_touched))
+		workspace_note_routes(work);
+}
+
 /* 0: the memo cannot. Not remembered: a row that stands for another. */
 static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thread_state *self, enum mtrace_kind kind,
                                                                       const struct unwind_start *at)
@@ -394,6 +406,9 @@ static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thr
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	struct workspace *work = self->work;
 	uint64_t stamp = workspace_stamp(work);
+	uint32_t known = work->routes_touched ? routes_find(&work->routes, &work->memo, at, stamp, kind) : 0;
+	if (known)
+		return known;
 	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;
 	if (unlikely(kept == MEMO_CANNOT))
 		return 0;
@@ -404,7 +419,7 @@ static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thr
 	if (kept != work->count || kept != work->memo.count || work->kind != kind || work->under)
 		row_of_memo(work, kind, kept);
 	if (likely(work->kind == kind) && likely(!walks_twice))
-		recents_remember(&work->recents, &work->memo, at, kept, stamp, kind, work->row);
+		remember(work, kind, at, kept, stamp);
 	return work->row;
 }
 

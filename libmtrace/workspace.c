@@ -19,6 +19,12 @@ static uint64_t slot_bytes_touched(uint32_t deepest)
 	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
 }
 
+static void note_touched(uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&slots_touched, bytes, memory_order_relaxed);
+	segment_add_private(bytes);
+}
+
 /* Once when it is new, then as its thread's stack grows by a page of frames: ten times in all. Killed in between: a few
    pages are not told of. */
 __attribute__((cold, noinline)) void workspace_note_deepest(struct workspace *work, uint32_t depth)
@@ -27,14 +33,13 @@ __attribute__((cold, noinline)) void workspace_note_deepest(struct workspace *wo
 	uint32_t deepest = depth + AT_A_TIME < UNWIND_MAX_DEPTH ? depth + AT_A_TIME : UNWIND_MAX_DEPTH;
 	uint64_t more = slot_bytes_touched(deepest) - (work->deepest ? slot_bytes_touched(work->deepest) : 0);
 	work->deepest = deepest;
-	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
-	segment_add_private(more);
+	note_touched(more);
 }
 
 /* At most: all but what lies between the frames at both ends of the list. */
 static uint64_t mixed_bytes_touched(uint32_t frames)
 {
-	uint64_t all = sizeof(struct workspace) - offsetof(struct workspace, mixed_touched);
+	uint64_t all = offsetof(struct workspace, routes_touched) - offsetof(struct workspace, mixed_touched);
 	uint64_t untouched = frames < MIXED_FRAMES / 2 ? (MIXED_FRAMES - 2 * frames) * sizeof(struct mixed_frame) : 0;
 	return (all - untouched) & ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
 }
@@ -44,8 +49,14 @@ __attribute__((cold, noinline)) void workspace_note_mixed(struct workspace *work
 	uint64_t more =
 		mixed_bytes_touched(frames) - (work->mixed_touched ? mixed_bytes_touched(work->mixed_touched) : 0);
 	work->mixed_touched = frames;
-	atomic_fetch_add_explicit(&slots_touched, more, memory_order_relaxed);
-	segment_add_private(more);
+	note_touched(more);
+}
+
+__attribute__((cold, noinline)) void workspace_note_routes(struct workspace *work)
+{
+	uint32_t bytes = routes_bytes(&work->routes);
+	note_touched(bytes - work->routes_touched);
+	work->routes_touched = bytes;
 }
 
 void workspace_begin_bytes(void)

@@ -15,6 +15,7 @@
 #include "mixed_memo.h"
 #include "stacks.h"
 #include "unwind/memo.h"
+#include "unwind/routes.h"
 
 enum { DEPTH_MOST = 256 }; /* of depth= */
 
@@ -34,6 +35,7 @@ struct workspace {
 	   or with frames[1] under the node `under`, which is 0 else. NONE: nothing */
 	uint32_t kind, first, marker, under;
 	uint32_t count, row; /* the row of all `count` frames */
+	uint32_t walks;      /* until there are routes */
 	struct counts_tallies tallies;
 	struct live_near near;
 	struct stacks_children children;
@@ -45,6 +47,8 @@ struct workspace {
 	struct mixed_past past;
 	struct mixed_near near_code;
 	struct mixed_memo beyond; /* of the memo's frames */
+	uint32_t routes_touched;  /* bytes of what follows; 0: it was never used */
+	struct routes routes;
 };
 
 /* For the calling thread; NULL: no slot to be had. What its last thread left stays true in one process but for the memo,
@@ -57,9 +61,10 @@ void workspace_mend(struct workspace *work);
 /* Once per process: what other threads' slots, or the parent's, take already. */
 void workspace_begin_bytes(void);
 
-/* The slot was touched for a walk of `depth` frames, or for stacks of other languages. Only when that is news: cold. */
+/* The slot was touched for a walk of `depth` frames, for stacks of other languages, for routes. Only when that is news: cold. */
 void workspace_note_deepest(struct workspace *work, uint32_t depth);
 void workspace_note_mixed(struct workspace *work, uint32_t frames);
+void workspace_note_routes(struct workspace *work);
 
 /* Whose stack, and under which rules: what was remembered under another stamp is not looked at. */
 static inline uint64_t workspace_stamp(const struct workspace *work)

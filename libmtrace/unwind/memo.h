@@ -74,6 +74,13 @@ static inline void memo_forget(struct memo *m)
 	m->generation = 0;
 }
 
+/* A frame of the memo that a walk came to, and with what. */
+struct memo_joint {
+	uint32_t at;   /* index */
+	uint32_t note; /* its note */
+	uintptr_t sp, fp;
+};
+
 #define MEMO_CANNOT UINT32_MAX
 
 /* Walks from *start. m->frames[0 .. m->count) are the stack, outermost first, innermost m->frames[m->count - 1], and
@@ -134,11 +141,8 @@ struct recent {
 	uint16_t what;    /* the caller's kind; RECENT_NEEDS_FP: `fp` is compared, too */
 	uint8_t words;    /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
 	uint8_t found;    /* since it was thought of giving it up */
-	uint32_t
-		joint; /* index of the memo's frame: a multiple of four; 0: the outermost, which ends every such walk */
-	uint32_t note; /* its note */
 	uintptr_t fp;
-	uintptr_t joint_sp, joint_fp;  /* with which the words arrive there */
+	struct memo_joint joint; /* at: a multiple of four; 0: the outermost, which ends every such walk */
 	uint32_t offset[RECENT_WORDS]; /* from sp */
 	uint64_t value[RECENT_WORDS];
 	uint64_t reserved[3];
@@ -214,16 +218,21 @@ static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
 	return true;
 }
 
-/* Is the memo's frame the one that the words lead to, and does all that is further out stand? */
-static inline __attribute__((always_inline)) bool recent_joins(const struct recent *r, const struct memo *m, uint32_t generation)
+/* Is the memo's frame the one that the words lead to? */
+static inline __attribute__((always_inline)) bool memo_has_joint(const struct memo *m, const struct memo_joint *j,
+								 uint32_t generation)
 {
-	const struct memo_frame *f = &m->frames[r->joint];
-	if (unlikely(r->joint >= m->count) || unlikely(m->generation != generation) || unlikely(f->note != r->note) ||
-	    unlikely(f->sp != r->joint_sp) ||
-	    (unlikely(f->flags & (MEMO_INTERRUPTED | MEMO_NEED_FP)) &&
-	     (f->flags & MEMO_INTERRUPTED || f->fp != r->joint_fp)))
-		return false;
-	return memo_stands(m->frames, r->joint);
+	const struct memo_frame *f = &m->frames[j->at];
+	return likely(j->at < m->count) && likely(m->generation == generation) && likely(f->note == j->note) &&
+	       likely(f->sp == j->sp) &&
+	       (likely(!(f->flags & (MEMO_INTERRUPTED | MEMO_NEED_FP))) ||
+		(!(f->flags & MEMO_INTERRUPTED) && f->fp == j->fp));
+}
+
+/* Is the kept walk, from *start, decided by its words, and whole? */
+static inline bool memo_is_by_words_alone(const struct memo *m, const struct unwind_start *start)
+{
+	return m->generation && m->end == UNWIND_WHOLE && m->count > 1 && m->frames[0].sp - start->sp <= UINT32_MAX;
 }
 
 /* The walk that would end as one from here, NULL none. Calls nothing: the usual event needs few registers. */
@@ -237,7 +246,9 @@ static inline __attribute__((always_inline)) const struct recent *recents_find(s
 	struct recent *r = all->set[recent_place(all, pc, sp)];
 	for (uint32_t way = 0; way < RECENT_WAYS; way++, r++)
 		if (r->sp == sp && r->pc == pc && (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == *fp)) &&
-		    likely(recent_agrees(r)) && (r->joint == 0 || likely(recent_joins(r, m, (uint32_t)all->stamp)))) {
+		    likely(recent_agrees(r)) &&
+		    (r->joint.at == 0 ||
+		     (likely(memo_has_joint(m, &r->joint, (uint32_t)all->stamp)) && likely(memo_stands(m->frames, r->joint.at))))) {
 			r->found = 1;
 			return r;
 		}

@@ -1,6 +1,6 @@
 /*
- * ways: what a thread remembers of its walks (memo.h: ways in, walked lately), used as the tracker uses it: a walk that is
- * found leaves the memo as it is, so what is outside a joint may be old. Each must be what the walk by rules is now.
+ * ways: what a thread remembers of its walks (memo.h: ways in, walked lately; routes.h), used as the tracker uses it: a
+ * walk that is found leaves the memo as it is, so what is outside a joint may be old. Each must be what the walk by rules is now.
  */
 #ifndef TESTS_LIB_WAYS_H
 #define TESTS_LIB_WAYS_H
@@ -10,13 +10,16 @@
 #include <stdint.h>
 
 #include "unwind/memo.h"
+#include "unwind/routes.h"
 
 struct ways {
 	struct memo memo;
 	struct recents recents; /* credit is the caller's to give */
+	struct routes routes;
 };
 
-enum ways_result { WAYS_NEW, WAYS_FOUND, WAYS_WRONG };
+/* Bits. */
+enum ways_result { WAYS_NEW = 0, WAYS_FOUND = 1, WAYS_FOUND_ROUTE = 2, WAYS_WRONG = 4 };
 
 /* Stands for all frames, and for the end. */
 static inline uint32_t ways_sum(const struct unwind_frame *frames, size_t count, enum unwind_end end)
@@ -37,17 +40,20 @@ static inline void ways_note(struct memo *m)
 	}
 }
 
-/* `sum` is the walk's by rules. What is not known is walked by the memo, and remembered. */
-static inline enum ways_result ways_recall(struct ways *w, const struct unwind_start *start, const struct unwind_bounds *bounds,
-					   uint32_t sum)
+/* `sum` is the walk's by rules. What neither knows is walked by the memo, and remembered. */
+static inline uint32_t ways_recall(struct ways *w, const struct unwind_start *start, const struct unwind_bounds *bounds,
+				   uint32_t sum)
 {
 	const struct recent *found = recents_find(&w->recents, &w->memo, start->pc, start->sp, &start->fp, rules_epoch(), 1);
-	if (found)
-		return found->result == sum ? WAYS_FOUND : WAYS_WRONG;
+	uint32_t result = routes_find(&w->routes, &w->memo, start, rules_epoch(), 1);
+	if (found || result)
+		return (found ? WAYS_FOUND : 0) | (result ? WAYS_FOUND_ROUTE : 0) |
+		       ((found && found->result != sum) || (result && result != sum) ? WAYS_WRONG : 0);
 	uint32_t kept = memo_walk(&w->memo, start, bounds);
 	if (kept != MEMO_CANNOT) {
 		ways_note(&w->memo);
 		recents_remember(&w->recents, &w->memo, start, kept, rules_epoch(), 1, sum);
+		routes_learn(&w->routes, &w->memo, start, kept, rules_epoch(), 1, sum);
 	}
 	return WAYS_NEW;
 }

@@ -79,7 +79,7 @@ enum { SLOTS = 64, SLOT_STACK = 256 << 10, EXAMPLES = 4, RUN = 256, ENDS = 8, DE
 struct slot {
 	_Atomic int taken;
 	bool memo_walked;
-	enum ways_result way;
+	uint32_t way; /* enum ways_result */
 	struct unwind_start start;
 	struct libunwind_registers registers;
 	struct walked by[WALKERS];
@@ -93,7 +93,7 @@ static unsigned long every = 1;
 static unsigned falsified = WALKERS; /* none */
 static bool falsified_way;
 static _Atomic bool falsified_one;
-static _Atomic unsigned long stacks, frames_seen, busy, memo_stacks, way_stacks, by_class[CLASS_COUNT], by_end[ENDS], by_depth[DEPTHS];
+static _Atomic unsigned long stacks, frames_seen, busy, memo_stacks, way_stacks, route_stacks, by_class[CLASS_COUNT], by_end[ENDS], by_depth[DEPTHS];
 
 struct example {
 	enum class class;
@@ -195,7 +195,7 @@ static enum class judge_all(const struct slot *s)
 	const struct walked *rules = &s->by[BY_RULES], *memo = &s->by[BY_MEMO];
 	if (s->memo_walked && (memo->count != rules->count || memo->end != rules->end || !is_beginning(memo, rules)))
 		return CLASS_memo;
-	if (s->way == WAYS_WRONG)
+	if (s->way & WAYS_WRONG)
 		return CLASS_way;
 	return judge(rules, &s->by[BY_LIBUNWIND]);
 }
@@ -209,7 +209,8 @@ static void count(const struct slot *s, enum class class)
 	atomic_fetch_add(&by_depth[depth < DEPTHS ? depth : DEPTHS - 1], 1);
 	atomic_fetch_add(&frames_seen, w->count);
 	atomic_fetch_add(&memo_stacks, s->memo_walked);
-	atomic_fetch_add(&way_stacks, s->way == WAYS_FOUND);
+	atomic_fetch_add(&way_stacks, (s->way & WAYS_FOUND) != 0);
+	atomic_fetch_add(&route_stacks, (s->way & WAYS_FOUND_ROUTE) != 0);
 	if (classes[class].explained)
 		return;
 	unsigned n = atomic_fetch_add(&example_count, 1);
@@ -456,8 +457,8 @@ static void write_totals(int fd)
 	static const char *const end_names[ENDS] = {
 		"whole", "too_deep", "end_2", "end_no_rules", "end_bad_rules", "end_unreadable", "end_6", "end_loop",
 	};
-	dprintf(fd, "stacks %lu\nframes %lu\nmemo_stacks %lu\nway_stacks %lu\nbusy %lu\n", stacks, frames_seen, memo_stacks,
-		way_stacks, busy);
+	dprintf(fd, "stacks %lu\nframes %lu\nmemo_stacks %lu\nway_stacks %lu\nroute_stacks %lu\nbusy %lu\n", stacks, frames_seen,
+		memo_stacks, way_stacks, route_stacks, busy);
 	for (int i = 0; i < ENDS; i++)
 		dprintf(fd, "%s %lu\n", end_names[i], by_end[i]);
 	for (int i = 0; i < DEPTHS; i++)

@@ -34,6 +34,7 @@ wrong_in() {
 	awk '$1 == "wrong" && $3 > 0 { print } $1 == "explained" && $2 == "equal" && $3 == 0 { print "nothing was equal" }
 		$1 == "memo_stacks" && $2 == 0 { print "the memo walked nothing" }
 		$1 == "way_stacks" && $2 == 0 { print "no way in was found again" }
+		$1 == "route_stacks" && $2 == 0 { print "no route was found again" }
 		$1 ~ /^end_(2|6|bad_rules|unreadable|loop)$/ && $2 > 0 { print } /^example |^frame [0-9]/' "$1"
 }
 
@@ -202,8 +203,8 @@ report() {
 		of these programs three walks from the same registers: by our rules, by the memo, by libunwind
 		$(dpkg-query -W -f '${Version}' libunwind8 2>/dev/null). Compared: every frame, and why the walk ended.
 
-		$(awk '$2 == "stacks" { n += $3 } $2 == "frames" { f += $3 } $2 == "memo_stacks" { m += $3 } $2 == "way_stacks" { y += $3 } $2 == "busy" { b += $3 }
-			END { printf "%d stacks, %d frames; %d of the stacks by the memo too (the others left the thread'"'"'s own stack or needed other registers: the memo declines them), %d by a remembered way into it as well; %d allocations met no free slot and were not compared.", n, f, m, y, b }' "$totals")
+		$(awk '$2 == "stacks" { n += $3 } $2 == "frames" { f += $3 } $2 == "memo_stacks" { m += $3 } $2 == "way_stacks" { y += $3 } $2 == "route_stacks" { r += $3 } $2 == "busy" { b += $3 }
+			END { printf "%d stacks, %d frames; %d of the stacks by the memo too (the others left the thread'"'"'s own stack or needed other registers: the memo declines them), %d by a remembered way into it as well, %d by a route; %d allocations met no free slot and were not compared.", n, f, m, y, r, b }' "$totals")
 
 		| judged | stacks | by which rule |
 		|---|---:|---|
