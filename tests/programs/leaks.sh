@@ -42,7 +42,7 @@ remember() {
 knows_resident() {
 	local exact
 	exact=$(query "$work/$1/live.json" '.processes[0].growth.rss_bytes_end')
-	[ "$(jq --argjson exact "$exact" '.processes[0] | (.end == "running") as $runs | .growth | .rss_bytes_begin > 500000 and
+	[ "$(jq --argjson exact "$exact" '.processes[0] | (.end.reason == "running") as $runs | .growth | .rss_bytes_begin > 500000 and
 		.rss_bytes_begin < .rss_bytes_end + 4000000 and (.rss_bytes_end - $exact | fabs) < 4000000 and
 		(.rss_before_ns == 0) == $runs' "$work/out")" = true ]
 }
