@@ -387,6 +387,16 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	return work->row;
 }
 
+/* One walk in ROUTES_ANEW is made all the same: the memo follows the program to where it is, and nearer joints are learnt.
+   Without, CPython's walks, of which few frames differ, came to cost more by routes than anew (2 441 instructions an allocation
+   against 2 314; 2 279 when there were no routes). */
+static inline uint32_t row_by_route(struct workspace *work, enum mtrace_kind kind, const struct unwind_start *at, uint64_t stamp)
+{
+	if (!work->routes_touched || ++work->walks % ROUTES_ANEW == 0)
+		return 0;
+	return routes_find(&work->routes, &work->memo, at, stamp, kind);
+}
+
 /* The memo's walk came to work->row. */
 static inline void remember(struct workspace *work, enum mtrace_kind kind, const struct unwind_start *at, uint32_t kept,
                             uint64_t stamp)
@@ -406,7 +416,7 @@ static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thr
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	struct workspace *work = self->work;
 	uint64_t stamp = workspace_stamp(work);
-	uint32_t known = work->routes_touched ? routes_find(&work->routes, &work->memo, at, stamp, kind) : 0;
+	uint32_t known = row_by_route(work, kind, at, stamp);
 	if (known)
 		return known;
 	uint32_t kept = walk_by == WALK_MEMO ? memo_walk(&work->memo, at, &bounds) : MEMO_CANNOT;

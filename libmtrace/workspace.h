@@ -35,7 +35,7 @@ struct workspace {
 	   or with frames[1] under the node `under`, which is 0 else. NONE: nothing */
 	uint32_t kind, first, marker, under;
 	uint32_t count, row; /* the row of all `count` frames */
-	uint32_t walks;      /* until there are routes */
+	uint32_t walks;      /* or looks for a route in place of one */
 	struct counts_tallies tallies;
 	struct live_near near;
 	struct stacks_children children;

@@ -34,6 +34,7 @@ enum {
 	ROUTE_ENDS_MOST = 1024,
 	ROUTES_BITS = 12,
 	ROUTES_AFTER = 128,
+	ROUTES_ANEW = 16,
 	ROUTES_REST = 8192, /* walks */
 	ROUTES_FRAMES = 48  /* that differ, at most */
 };

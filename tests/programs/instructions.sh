@@ -14,7 +14,7 @@ table() {
 		memo hit, 12 frames deep|415|60000||micro N 12
 		memo hit, 40 frames deep|635|30000||micro N 40
 		two inner frames change, 12 deep|555|40000||paths 16 16 N 2 10 next
-		ten inner frames change, 200 stacks at random|1070|40000||paths 200 200 N 10 2
+		ten inner frames change, 200 stacks at random|1310|40000||paths 200 200 N 10 2
 		cold, every stack new, 12 deep|5840|20000||paths N 1 0 10 2
 		no stacks (unwind=none)|415|100000|unwind=none|micro N 12
 		memo hit, 12 frames deep, every event kept (--events)|510|60000|events=3600000|micro N 12
