@@ -216,8 +216,13 @@ expect "the self-test takes no command" 2 "$status"
 
 # ---- a service ----
 cat >"$work/service.py" <<'END'
-import os, socket, sys
+import os, signal, socket, sys, threading, time
 held = []
+def free_all():
+    while held:
+        held.pop()
+        time.sleep(0.002)
+signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=free_all).start())
 s = socket.socket(socket.AF_UNIX)
 s.bind(sys.argv[1])
 s.listen()
@@ -225,7 +230,7 @@ while True:
     c, _ = s.accept()
     for i in range(100):
         block = os.urandom(3000)
-        if len(sys.argv) > 2 and i % 10 == 0:
+        if len(sys.argv) > 2 and (sys.argv[2] == "waits" or i % 10 == 0):
             held.append(block)
     c.sendall(b"done")
     c.close()
@@ -236,6 +241,13 @@ serve -- /usr/bin/python3 "$work/service.py" "$work/socket"
 expect "a service that does not leak" "0 1" "$status $(grep -c '24 loads in 24 windows' "$work/out")"
 serve -- /usr/bin/python3 "$work/service.py" "$work/socket" leaks
 expect "one that does, and is stopped" "1 1" "$status $(grep -c '(stopped by the gate)' "$work/out")"
+serve -- /usr/bin/python3 "$work/service.py" "$work/socket" waits
+expect "one that frees when it is told to, and is not" "1 0" "$status $(grep -c "collector" "$work/out")"
+serve --settle 'kill -USR1 $PID' -- /usr/bin/python3 "$work/service.py" "$work/socket" waits
+expect "one that is, and goes on with it when it has been" "0 1" \
+	"$status $(sed -n 's/.* it settled 25 times, when \([0-9.]*\) MiB of [0-9]* stacks\? were freed, which had waited; most: [^ ].*/\1/p' "$work/out" | awk '$1 >= 6 && $1 <= 10' | wc -l)"
+serve --settle true -- /usr/bin/python3 "$work/service.py" "$work/socket"
+expect "one for which nothing has to wait" "0 1" "$status $(grep -c 'it settled 25 times' "$work/out")"
 serve --settle false -- /usr/bin/python3 "$work/service.py" "$work/socket"
 expect "settling fails" "3 1" "$status $(grep -c -- '--settle failed: exit status 1' "$work/out")"
 gate --load 'exit 3' --phase work:10 -- sleep 60

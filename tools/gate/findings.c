@@ -14,7 +14,9 @@
 #include "die.h"
 #include "emit/emit_text.h"
 #include "emit/verdict_text.h"
+#include "gate/finding.h"
 #include "gate/identity.h"
+#include "gate/settle.h"
 
 #define NO_GROWTH "no stack may grow"
 #define ROUNDING 1e-4 /* steps went through whole nanoseconds on their way, and windows may be as short as 10 us */
@@ -413,6 +415,32 @@ static void take_case(struct making *m, const struct judge_case *c, uint64_t *na
 	count_frames(c->process, named, all);
 }
 
+/* What waits to be freed, whose it is, and how often that was looked at. */
+static void take_settled(struct making *m)
+{
+	const struct judge *j = m->in->judge;
+	const struct judge_case *most = NULL;
+	uint64_t bytes = 0, stacks = 0;
+	char subject[512];
+	for (size_t i = 0; i < j->count; i++) {
+		const struct judge_case *c = &j->cases[i];
+		bytes = profile_sum(bytes, c->settled_bytes);
+		stacks += c->settled_stacks;
+		most = c->settled_most && (!most || c->settled_bytes > most->settled_bytes) ? c : most;
+	}
+	if (!j->settled)
+		return;
+	if (most) {
+		finding_subject(&(struct gate_finding){.process = most->process, .stack = most->settled_most}, subject, sizeof subject);
+		hold(m, words(m, "it settled %" PRIu64 " times, when %s of %" PRIu64 " stack%s were freed, which had waited; most: %s",
+		              j->settled, bytes_text(m, bytes), stacks, stacks == 1 ? "" : "s", subject));
+	} else {
+		hold(m, words(m, "it settled %" PRIu64 " times, and nothing had waited for that", j->settled));
+	}
+	if (j->restless)
+		hold(m, words(m, "and %" PRIu64 " times not within %d s", j->restless, SETTLE_SECONDS));
+}
+
 /* The process that the figures are of: the one that did most steps. */
 static const struct judge_case *main_case(const struct judge *j)
 {
@@ -449,6 +477,8 @@ static void take_run(struct making *m)
 	for (size_t i = 0; i < j->count; i++)
 		if (j->cases[i].is_judged)
 			take_case(m, &j->cases[i], &named, &all);
+	r->settles = m->in->plan->settle != NULL;
+	take_settled(m);
 	r->symbols_share = all ? (double)named / (double)all : 1;
 	if (c && !m->in->scale)
 		take_main(m, c);

@@ -32,6 +32,8 @@ struct judge_case {
 	uint64_t unjudged;               /* stacks of which the windows are not known */
 	uint64_t turned_over;            /* stacks that grew only as others of their function shrank */
 	int64_t live_change;
+	uint64_t settled_bytes, settled_stacks;   /* malloc that went while it settled, and of how many stacks */
+	const struct profile_stack *settled_most; /* the one of which most went; NULL: nothing did */
 };
 
 struct judge {
@@ -39,6 +41,7 @@ struct judge {
 	size_t count;
 	uint64_t steps_seen; /* marks, ticks or loads: of the process that made most */
 	size_t processes;    /* also those without a case */
+	uint64_t settled, restless; /* so many times it settled; of these, so many times something went on falling */
 };
 
 /* After its end, by marks. */

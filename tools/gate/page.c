@@ -246,6 +246,23 @@ static void cache_advice(const struct gate_result *r, FILE *out)
 	        r->work_steps * 4);
 }
 
+/* What a collector has not come to yet looks as a leak does, until it comes. */
+static void collector_advice(const struct gate_result *r, FILE *out)
+{
+	static const char *const how[GATE_UNITS] = {
+		[GATE_BY_MARK] = "let it come before each mark (System.gc()); or --load and --settle",
+		[GATE_BY_TIME] = "--settle 'mtrace jvm $PID gc' lets it come before each window ends",
+		[GATE_BY_LOAD] = "--settle 'mtrace jvm $PID gc' lets it come before each window ends",
+		[GATE_BY_SCALE] = "let it come before the end (System.gc())"};
+	bool any = false;
+	for (size_t i = 0; i < r->finding_count && !r->settles; i++) {
+		const struct gate_finding *f = &r->findings[i];
+		any |= f->fails && f->rule == GATE_RULE_LEAK && f->process && profile_has_jvm(f->process);
+	}
+	if (any)
+		fprintf(out, "\nif it waits for Java's collector: %s\n", how[r->unit]);
+}
+
 void page_write(const struct gate_result *r, const struct page_options *o, FILE *out)
 {
 	unsigned number = 0;
@@ -256,6 +273,7 @@ void page_write(const struct gate_result *r, const struct page_options *o, FILE 
 	if (number < r->finding_count)
 		fprintf(out, "\n     … %zu more: -n 0 shows all\n", r->finding_count - number);
 	cache_advice(r, out);
+	collector_advice(r, out);
 	if (r->recording)
 		fprintf(out, "\nnext   mtrace leaks %s\n", r->recording);
 }

@@ -64,6 +64,7 @@ struct gate_result {
 	const char *command; /* as it was given, words joined by blanks */
 	int status;          /* of the command: exit status, 128 + signal; -1: it had not ended, or was stopped by the gate */
 	bool stopped;        /* by the gate, as asked */
+	bool settles;        /* before each window ends, by a command that was given */
 
 	enum gate_unit unit;
 	const char *mark;            /* GATE_BY_MARK: the name of the marks; NULL */

@@ -46,7 +46,7 @@ static bool wait_ready(struct session *s, const struct gate_plan *plan)
 
 static bool settle(struct session *s, const struct gate_plan *plan)
 {
-	int status = plan->settle ? launch_help(&s->launch, plan->settle) : 0;
+	int status = plan->settle ? settle_run(&s->settle, &s->watch, &s->launch, plan->settle) : 0;
 	if (status)
 		trouble(s, "--settle failed: exit status %d", status);
 	return status == 0;
@@ -123,6 +123,7 @@ static void drive(struct session *s, const struct gate_plan *plan)
 	else
 		take_by_time(s, plan);
 	watch_judge(&s->watch, plan, &s->judge);
+	settle_tell(&s->settle, &s->watch, &s->judge);
 }
 
 /* ---- the whole ---- */
@@ -214,6 +215,7 @@ int session_status(const struct session *s)
 void session_free(struct session *s)
 {
 	judge_free(&s->judge);
+	settle_free(&s->settle);
 	watch_free(&s->watch);
 	if (s->is_started)
 		collect_fini(&s->launch.collect);

@@ -11,11 +11,13 @@
 #include "gate/launch.h"
 #include "gate/plan.h"
 #include "gate/scale.h"
+#include "gate/settle.h"
 #include "gate/watch.h"
 
 struct session {
 	struct launch launch;
 	struct watch watch;
+	struct settle settle;
 	struct judge judge;
 	struct profile *profile; /* GATE_BY_MARK: all processes; else NULL, and the cases have theirs */
 	char trouble[512];       /* why the run tells nothing, one clause; "" it does */

@@ -30,7 +30,7 @@ static void begin(struct watch *w, const struct collect_segment *segment)
 	w->observed[w->count++] = o;
 }
 
-void watch_take(struct watch *w, struct launch *l, uint64_t step)
+void watch_begin(struct watch *w, struct launch *l)
 {
 	size_t missed = 0;
 	collect_scan(&l->collect);
@@ -43,6 +43,11 @@ void watch_take(struct watch *w, struct launch *l, uint64_t step)
 			missed++;
 	}
 	w->missed = missed > w->missed ? missed : w->missed;
+}
+
+void watch_take(struct watch *w, struct launch *l, uint64_t step)
+{
+	watch_begin(w, l);
 	for (size_t i = 0; i < w->count; i++) {
 		struct observe *o = w->observed[i];
 		o->step = step;

@@ -21,6 +21,9 @@ struct watch {
 	bool by_steps;
 };
 
+/* Watches what came since, too. */
+void watch_begin(struct watch *w, struct launch *l);
+
 /* An instant, of every process that there is; `step` steps are done. */
 void watch_take(struct watch *w, struct launch *l, uint64_t step);
 
