@@ -57,6 +57,24 @@ START_TEST(test_search_directories)
 }
 END_TEST
 
+START_TEST(test_search_finds_what_has_another_name)
+{
+	char search[BUILT_PATH_BYTES];
+	struct profile *p;
+
+	built_split();
+	ck_assert_int_eq(built_shell("mkdir -p s/below && mkfifo s/fifo && ln -s s s/round && cp whole s/below/libunpacked1.so && "
+				     "echo 'int main(void) { return 0; }' > other.c && gcc -O2 -g -Wl,--build-id=sha1 other.c -o s/other"), 0);
+	built_path(search, "s");
+	p = built_outer("bare");
+	ck_assert_int_eq(built_shell("rm bare"), 0);
+	ck_assert_uint_eq(built_resolve(p, "", search).named, 0);
+	ck_assert_int_eq(built_shell("cp whole s/libunpacked2.so"), 0);
+	ck_assert_uint_eq(built_resolve(p, "", search).with_line, 1);
+	profile_free(p);
+}
+END_TEST
+
 START_TEST(test_other_build_is_never_used)
 {
 	struct profile *p;
@@ -176,6 +194,7 @@ int main(void)
 
 	tcase_add_loop_test(tests, test_debug_link, 0, 2);
 	tcase_add_loop_test(tests, test_search_directories, 0, 6);
+	tcase_add_test(tests, test_search_finds_what_has_another_name);
 	tcase_add_test(tests, test_other_build_is_never_used);
 	tcase_add_test(tests, test_file_with_id_does_not_stand_for_one_without);
 	tcase_add_loop_test(tests, test_odd_files_do_not_hang_or_crash, 0, 6);

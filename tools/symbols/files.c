@@ -7,6 +7,7 @@
 #include "files.h"
 #include "image.h"
 
+#include <dirent.h>
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -22,6 +23,7 @@
 #include <zlib.h>
 
 #define SYSTEM_DEBUG_DIR "/usr/lib/debug"
+#define ENTRIES_MOST 4096
 
 /* ---- identity ---- */
 
@@ -191,6 +193,25 @@ static int open_in(const struct files_module *m, const char *directory)
 	return fd;
 }
 
+/* What a program unpacked was mapped under a name of its own: any file of the directory that has the module's build-id. */
+static int open_any_in(const struct files_module *m, const char *directory)
+{
+	DIR *d = m->build_id_bytes ? opendir(directory) : NULL;
+	int fd = -1;
+
+	for (unsigned n = 0; d && fd < 0 && n < ENTRIES_MOST; n++) {
+		const struct dirent *entry = readdir(d);
+
+		if (!entry)
+			break;
+		if (entry->d_type == DT_REG || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN)
+			fd = if_matching(openat(dirfd(d), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), m);
+	}
+	if (d)
+		closedir(d);
+	return fd;
+}
+
 /* ---- the module in a live process ---- */
 
 /* What the process has in memory of a file that is gone and that we may not open. */
@@ -278,6 +299,8 @@ int files_open_module(const struct files_module *m)
 		fd = open_vdso(m);
 	if (fd < 0 && m->build_id_bytes)
 		fd = open_in(m, SYSTEM_DEBUG_DIR);
+	for (size_t i = 0; fd < 0 && m->search && m->search[i]; i++)
+		fd = open_any_in(m, m->search[i]);
 	return fd;
 }
 
@@ -356,6 +379,16 @@ static uint64_t mix_directory(uint64_t h, const struct files_module *m, const ch
 	return h;
 }
 
+/* Files came into it, or went. */
+static uint64_t mix_entries(uint64_t h, const char *directory)
+{
+	struct stat st;
+
+	if (stat(directory, &st) != 0)
+		return h;
+	return mix(mix(h, (uint64_t)st.st_mtim.tv_sec), (uint64_t)st.st_mtim.tv_nsec);
+}
+
 /* Where a debug link leads: beside the file, in .debug below, and under the system's directory. */
 static uint64_t mix_link(uint64_t h, const struct files_module *m, const char *link)
 {
@@ -378,7 +411,7 @@ uint64_t files_fingerprint(const struct files_module *m, const char *link)
 
 	h = mix_directory(h, m, SYSTEM_DEBUG_DIR, NULL);
 	for (size_t i = 0; m->search && m->search[i]; i++)
-		h = mix_directory(h, m, m->search[i], link);
+		h = mix_entries(mix_directory(h, m, m->search[i], link), m->search[i]);
 	if (m->kept_dir)
 		h = mix_directory(h, m, m->kept_dir, NULL);
 	if (link && *link)
