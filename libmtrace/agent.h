@@ -16,13 +16,24 @@
 #include "agent_tables.h"
 
 /* For Agent_OnLoad and Agent_OnAttach. The first call that finds the process recorded does it, others do nothing. Never fails
-   the JVM: trouble is one line, and JNI is not counted then. `options` "quiet": nothing that makes the JVM log a line. */
-void agent_start(struct java_vm *vm, const char *options);
+   the JVM: trouble is one line, and JNI is not counted then. `options` "quiet": nothing that makes the JVM log a line. `runs`: it
+   has begun long ago, and this is its Attach Listener thread. */
+void agent_start(struct java_vm *vm, const char *options, bool runs);
 
 /* agent_jni: `table` becomes one with our functions, which go on to what is in it now; once, before the JVM has it. */
 void agent_hook_jni(void *table[]);
 /* Threads that attach themselves: the VM's own table is changed in place of the pointer to it. */
 void agent_hook_invocation(struct java_vm *vm);
+
+/* agent_arrivals: before a thread attaches, and after. The first may wait, for a second at the most, while the JVM is asked for
+   what it must not be asked for meanwhile. */
+void agent_arrives(void);
+void agent_has_arrived(void);
+
+/* Nobody attaches from here on, and nobody is on its way: for a JVM that runs and has our table already. false: there is no need,
+   and nothing to let go. Only its first caller may have others wait. */
+bool agent_hold_arrivals(struct java_vm *vm);
+void agent_let_arrive(void);
 
 /* Hears of exhaustion, or does not any more: for an agent that was started quietly, in a JVM whose log is off for it by now.
    Called by the Attach Listener thread. false: there is no agent, or the JVM refuses. */

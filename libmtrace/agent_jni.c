@@ -202,7 +202,11 @@ static void *env_of_thread(struct java_vm *vm)
 	static int32_t hook_##name(struct java_vm *vm, void **env, void *arguments)                                    \
 	{                                                                                                              \
 		bool was_attached = is_jvms(HERE->pc) || env_of_thread(vm) != NULL;                                    \
+		if (!was_attached)                                                                                     \
+			agent_arrives();                                                                               \
 		int32_t error = ((vm_attach *)jvm_invocation[VM_##name])(vm, env, arguments);                          \
+		if (!was_attached)                                                                                     \
+			agent_has_arrived();                                                                           \
 		if (error == JNI_DONE && !was_attached)                                                                \
 			note_made(MTRACE_KIND_ATTACHED_THREAD, MTRACE_FAMILY_JNI_THREAD, *env, HANDLE_BYTES,           \
 				  HERE_START);                                                                 \

@@ -135,7 +135,17 @@ static bool ask_for_all(struct jvmti_env *jvmti, bool quiet)
 
 /* ---- the start ---------------------------------------------------------------------------------------------- */
 
-void agent_start(struct java_vm *vm, const char *options)
+/* A JVM that runs does not bear it while a thread attaches: see agent_arrivals. */
+static bool get_jvmti(struct java_vm *vm, struct jvmti_env **jvmti, bool runs)
+{
+	bool holds = runs && agent_hold_arrivals(vm);
+	bool got = ((vm_get_env *)vm->functions[VM_GetEnv])(vm, (void **)jvmti, JVMTI_VERSION_ASKED) == JNI_DONE;
+	if (holds)
+		agent_let_arrive();
+	return got;
+}
+
+void agent_start(struct java_vm *vm, const char *options, bool runs)
 {
 	struct jvmti_env *jvmti = NULL;
 	uint32_t nobody = 0;
@@ -143,12 +153,11 @@ void agent_start(struct java_vm *vm, const char *options)
 	if (!boot_ready() ||
 	    !atomic_compare_exchange_strong_explicit(&agent.begun, &nobody, 1, memory_order_relaxed, memory_order_relaxed))
 		return;
-	if (((vm_get_env *)vm->functions[VM_GetEnv])(vm, (void **)&jvmti, JVMTI_VERSION_ASKED) != JNI_DONE ||
-	    !ask_for_all(jvmti, options && !strcmp(options, "quiet"))) {
+	agent_hook_invocation(vm);
+	if (!get_jvmti(vm, &jvmti, runs) || !ask_for_all(jvmti, options && !strcmp(options, "quiet"))) {
 		log_trouble("JNI references are not counted: ", "this JVM has no JVMTI", NULL);
 		return;
 	}
-	agent_hook_invocation(vm);
 	if (!JVMTI(jvmti, GetPhase, jvmti_get_phase)(jvmti, &phase) && phase == JVMTI_LIVE)
 		hook(jvmti);
 }
@@ -159,6 +168,6 @@ EXPORT int32_t Agent_OnLoad(struct java_vm *vm, char *options, void *reserved);
 EXPORT int32_t Agent_OnLoad(struct java_vm *vm, char *options, void *reserved)
 {
 	(void)reserved;
-	agent_start(vm, options);
+	agent_start(vm, options, false);
 	return JNI_DONE;
 }

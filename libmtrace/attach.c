@@ -61,6 +61,6 @@ int32_t Agent_OnAttach(struct java_vm *vm, char *text, void *reserved)
 		return (int32_t)listen();
 	enum mtrace_attach_result result = attach(text);
 	if (result == MTRACE_ATTACH_done)
-		agent_start(vm, "quiet");
+		agent_start(vm, "quiet", true);
 	return (int32_t)result;
 }
