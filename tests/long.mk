@@ -11,6 +11,8 @@
 #          then the tarball of `make dist` in Debian's oldest and newest (tests/soak/dist.sh: DIST_ROOTS="bullseye forky");
 #          some seventy real programs of Debian's archive, the same traced as not (tests/soak/programs.sh: PROGRAMS="perl ruby");
 #          then JVMs under load attached to and detached from ATTACH_TIMES=200 times (ten times in `make check`)
+#          and JVMs in which libraries, threads and classes come and go (tests/programs/jvm_churn.sh); then the incidents of JVMs on
+#          each of JDKS="17 21 25" (tests/programs/incidents_jvm.sh, incidents_jdk.sh; in `make check` on that of javac)
 #   bench  what tracking costs, beside other trackers: writes tests/bench/RESULTS.md and its plots. BENCH_PAIRS=20,
 #          BENCH_SECONDS=6000 for all, BENCH_SIZE=1, BENCH="micro sqlite" picks some, BENCH_PEERS="heaptrack" or none,
 #          BENCH_MERGE=1 keeps the rest, BENCH_RESULTS=FILE; tests/bench/bench.py --help has all. bench-page: page only
@@ -26,6 +28,7 @@ SOAK_SECONDS ?= 60
 LEAKS_TIMES ?= 20
 HISTORY_TIMES ?= 20
 ATTACH_TIMES ?= 200
+JDKS ?= 17 21 25
 GATE_TIMES ?= 20
 
 STORM := $(wildcard tests/soak/storm/*.c)
@@ -62,6 +65,9 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) tests/soak/dist.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/programs.sh | $(sum_up)
 	@BUILD=$(BUILD) ATTACH_TIMES=$(ATTACH_TIMES) tests/programs/attach.sh | $(sum_up)
+	@BUILD=$(BUILD) CHURN_THREADS=10000 CHURN_ATTACH=$(ATTACH_TIMES) CHURN_FRESH=30 tests/programs/jvm_churn.sh | $(sum_up)
+	@BUILD=$(BUILD) JDKS="$(JDKS)" tests/programs/incidents_jvm.sh | $(sum_up)
+	@BUILD=$(BUILD) JDKS="$(JDKS)" tests/programs/incidents_jdk.sh | $(sum_up)
 
 bench:
 	@BUILD=$(BUILD) tests/deps.sh bench

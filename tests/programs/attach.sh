@@ -40,7 +40,7 @@ fed() {
 under_load() {
 	local home=$1 when=$2 native=()
 	shift 2
-	[ "$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$home/release")" -lt 22 ] || native=(--enable-native-access=ALL-UNNAMED)
+	[ "$(version_of "$home")" -lt 22 ] || native=(--enable-native-access=ALL-UNNAMED)
 	fed env -u MTRACE_OPTIONS "$home/bin/java" -Xmx200m -cp "$work/classes" "$@" "${native[@]}" Attached "$blocks" "$work/libleaks.so" \
 		"$work/libattached.so" "$when"
 }
