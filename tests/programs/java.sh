@@ -1,6 +1,7 @@
 #!/bin/bash
 # java: Java frames above native ones, against a program that knows its own leaks: interpreted, compiled by C1 and by C2,
-# inlined, deoptimised, through native code and back; on every JDK at hand, after SIGKILL; with classes that come and go.
+# inlined, deoptimised, through native code and back; on every JDK at hand, after SIGKILL; with classes that come and go; none of
+# a JVM whose layout is not known.
 # And javac, with nothing lost.
 . "$(dirname "$0")/../lib/suite.sh"
 blocks=${JAVA_BLOCKS:-6000}
@@ -42,6 +43,19 @@ while read -r version home <&3; do
 done 3< <(jdks)
 for version in 21 25; do
 	jdks | grep -q "^$version " || skip "JDK $version" "it could not be fetched"
+done
+
+# ---- a JVM whose layout is not known, played by tests/bench/hotspot ----
+for field in _low_bound _code_begin _frame_size _constMethod _scopes_pcs_offset '_body[0]'; do
+	clear_segments
+	preload -- "$BUILD/tests/bench/hotspot" 1000 17 1 "$field" >"$work/out" 2>"$work/err" || echo "it ends with $?" >>"$work/err"
+	{
+		grep -v 'ns/pair at best' "$work/err" | grep -vF "only native ones: this JVM's layout is not known: $field"
+		[ "$(wc -l <"$work/err")" = 2 ] || echo "it is not said, or more than once"
+		json "$segments"/mtrace.* "$work/report.json" && query "$work/report.json" '[.processes[0].stacks[] | select(.frames[0].function == "hotspot_leaf")] |
+			(map(.live_blocks) | add | select(. != 1000) | "\(.) blocks of 1000"), (.[] | select(any(.frames[]; .language == "java")) | "a guess: \([.frames[].function])")'
+	} >"$work/said" 2>&1
+	verdict "a JVM that does not tell of $field: native frames, and one line" "$work/said"
 done
 
 # A method may lie where an unloaded one was.

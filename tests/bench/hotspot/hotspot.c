@@ -4,8 +4,8 @@
  * CHAINS chains of FRAMES methods each are called in turn, one pair a call: with one, the stack is always the same; with
  * two, no Java frame is where it was at the pair before; with many, more methods are in use than a thread remembers.
  * HOW: replace (every hundredth pair another method's code comes to lie where the outermost one's was), lie (half way, the frames of
- * the second method become larger though its code is the same), or pairs (the default). Blocks are kept unless it is pairs. Prints ns per pair of the quickest
- * thousand, on stderr.
+ * the second method become larger though its code is the same), the name of a field (_frame_size) that its tables do not have, or
+ * pairs (the default). Blocks are kept unless it is pairs. Prints ns per pair of the quickest thousand, on stderr.
  */
 #include <math.h>
 #include <stdio.h>
@@ -66,6 +66,8 @@ int main(int argc, char **argv)
 	     chains = argc >= 4 ? atol(argv[3]) : 0;
 	if (pairs < 1 || frames < 2 || frames > FRAMES_MOST || chains < 1 || chains > CHAINS_MOST)
 		return 2;
+	if (how[0] == '_')
+		hotspot_forget(how);
 	hotspot_start();
 	for (long i = 0; i < chains; i++)
 		make_chain(i, frames);

@@ -4,6 +4,7 @@
 
 struct blob;
 
+void hotspot_forget(const char *field); /* before it starts */
 void hotspot_start(void);
 
 /* A method `name` that calls the code at `calls`. */

@@ -172,6 +172,17 @@ EXPORT uint64_t gHotSpotVMStructEntryArrayStride = sizeof(struct struct_entry),
 		gHotSpotVMIntConstantEntryNameOffset = offsetof(struct number_entry, name),
 		gHotSpotVMIntConstantEntryValueOffset = offsetof(struct number_entry, value);
 
+/* A JVM whose tables do not have that field: nobody knows its layout. */
+void hotspot_forget(const char *field)
+{
+	static struct struct_entry told[sizeof structs / sizeof structs[0]];
+	memcpy(told, structs, sizeof structs);
+	for (struct struct_entry *entry = told; entry->type; entry++)
+		if (!strcmp(entry->field, field))
+			entry->field = "_forgotten";
+	gHotSpotVMStructs = told;
+}
+
 /* ---- making code ---- */
 
 static uint32_t used_segments, compilations;
