@@ -1,7 +1,7 @@
 #!/bin/bash
 # hazards: the host at its worst moment must not be hurt, and the record must stay right: libraries opened by a C program
 # that bring C++ of their own, threads that constructors wait for, cancelled threads, forks inside signal handlers, a
-# hand in the segment that knows where to write.
+# hand in the segment that knows where to write, libc functions that allocate with a lock held.
 . "$(dirname "$0")/../lib/suite.sh"
 hazards=$victims/victim_hazards
 
@@ -86,6 +86,7 @@ like_untracked "such a thread with operators, in a C++ program" "$work/cxx" "$wo
 like_untracked "the same where C++ came with the library, unseen by others" "$hazards" open "$work/waits_cxx.so"
 like_untracked "the same in the library's destructor, for the first time" "$hazards" open "$work/leaves_cxx.so"
 like_untracked "libraries with operators of their own come and go in two threads" "$hazards" come_and_go "$work/own1.so" "$work/own300.so"
+like_untracked "pthread_getattr_np, which allocates with the thread's lock held" "$hazards" attributes
 like_untracked "fork in a signal handler, the child goes on" "$hazards" segfork
 # Rarely in the middle of the thread's first event, when nothing is there yet: a hundred forks a time, many times in soak.
 for _ in $(seq "${SEGFORKS:-3}"); do

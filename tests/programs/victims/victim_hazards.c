@@ -7,6 +7,7 @@
  *   open LIB     dlopen, LIB's run() when it has one, dlclose, twice: LIB's destructor speaks each time
  *   come_and_go ONE OTHER
  *                children with two threads: each opens its library, calls its run(), closes it, again and again
+ *   attributes   pthread_getattr_np in many threads, of themselves and of the first
  *   refused      unmapping and reallocation that the system refuses
  *   busy         blocks, mappings and stacks for a second and a half, in two threads
  */
@@ -127,6 +128,33 @@ static int come_and_go(char **paths)
 	return bad;
 }
 
+/* The C library allocates in it, with the lock of that very thread held: who asks for it inside malloc waits for ever. */
+static void *asks(void *thread)
+{
+	for (int i = 0; i < 200; i++) {
+		pthread_attr_t attributes;
+		if (pthread_getattr_np(thread ? *(pthread_t *)thread : pthread_self(), &attributes))
+			return thread;
+		pthread_attr_destroy(&attributes);
+	}
+	return NULL;
+}
+
+static int attributes(void)
+{
+	pthread_t first = pthread_self(), threads[4];
+	void *bad;
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&threads[i], NULL, asks, i % 2 ? &first : NULL))
+			return 1;
+	if (asks(&first))
+		return 1;
+	for (int i = 0; i < 4; i++)
+		if (pthread_join(threads[i], &bad) || bad)
+			return 1;
+	return 0;
+}
+
 /* The unknown block is libc's own: nobody saw it. The break goes up two pages and down one; three pages stay mapped. */
 static int refused(void)
 {
@@ -187,6 +215,8 @@ int main(int count, char **args)
 		bad = open_twice(args[2]);
 	else if (!strcmp(hazard, "come_and_go") && count > 3)
 		bad = come_and_go(args + 2);
+	else if (!strcmp(hazard, "attributes"))
+		bad = attributes();
 	else if (!strcmp(hazard, "refused"))
 		bad = refused();
 	else if (!strcmp(hazard, "busy"))
