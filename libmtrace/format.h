@@ -318,15 +318,17 @@ static_assert(sizeof(struct mtrace_frame) == 24, "segment format");
 /* A stack is read from its innermost node outwards: (frame, parent), until the root of its kind.
    Roots (ids 1..15, the kind's number) have parent 0 and frame 0. A parent's id is not always below its
    child's, but the chain is acyclic; a reader bounds it at MTRACE_MAX_DEPTH + 2 all the same. Two nodes may
-   have equal (parent, frame) after a lost race that could not be seen: a reader merges them. */
+   have equal (parent, frame): a lost race leaves one that nothing uses, and earlier writers used both at times, so a
+   reader merges them. */
 #define MTRACE_FIRST_NODE 16u
 #define MTRACE_MAX_DEPTH 1024u
 
 struct mtrace_node {
 	uint64_t key;          /* parent node << 32 | frame */
 	_Atomic uint32_t next; /* split-ordered list; readers do not need it */
-	_Atomic uint32_t row;  /* row id when a stack ends here, else 0 */
+	_Atomic uint32_t row;  /* row id when a stack ends here; else 0, or MTRACE_NODE_LINKED; readers do not need it */
 };
+#define MTRACE_NODE_LINKED 0x80000000u /* it is in the list, and so the node of its path */
 static_assert(sizeof(struct mtrace_node) == 16, "segment format");
 
 /* ---- rows: counts per stack --------------------------------------------------------------------------- */

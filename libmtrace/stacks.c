@@ -122,9 +122,15 @@ static uint32_t node_order(uint32_t id)
 	return (uint32_t)key ? splitlist_order(node_hash(key)) : splitlist_sentinel_order((uint32_t)(key >> 32));
 }
 
+/* Others may look at it before it is linked (is_next_node): relaxed, it is one word and orders nothing. */
+static void fill_node(uint32_t id, uint64_t key)
+{
+	__atomic_store_n(&node_at(id)->key, key, __ATOMIC_RELAXED);
+}
+
 static void node_make_sentinel(uint32_t id, uint32_t bucket)
 {
-	node_at(id)->key = (uint64_t)bucket << 32;
+	fill_node(id, (uint64_t)bucket << 32);
 }
 
 static struct splitlist nodes = {
@@ -141,7 +147,7 @@ static uint32_t new_node(uint64_t key)
 	uint64_t id = segment_reserve(MTRACE_REGION_NODES, 1);
 	if (id > UINT32_MAX)
 		return 0;
-	node_at((uint32_t)id)->key = key;
+	fill_node((uint32_t)id, key);
 	return (uint32_t)id;
 }
 
@@ -184,10 +190,22 @@ static inline uint32_t note_hint(uint32_t hash, uint32_t id)
 }
 
 /* A stack that is new adds its nodes one after the other, so what is found below one again is most often the next: it lies
-   beside its parent, which was read just now. */
+   beside its parent, which was read just now. That it bears the key does not make it the node: it may be filled and not yet
+   linked, or have been left so by the loser of a race (splitlist.h), and then another is, or will be, the path's.
+   relaxed: each word says what it says without another. */
 static inline bool is_next_node(uint32_t id, uint64_t key)
 {
-	return segment_has(MTRACE_REGION_NODES, (id + 1ull) * sizeof(struct mtrace_node)) && node_at(id)->key == key;
+	return segment_has(MTRACE_REGION_NODES, (id + 1ull) * sizeof(struct mtrace_node)) &&
+	       __atomic_load_n(&node_at(id)->key, __ATOMIC_RELAXED) == key &&
+	       atomic_load_explicit(&node_at(id)->row, memory_order_relaxed) != 0;
+}
+
+/* By who linked it. Somebody may have found it and given it a row before. */
+static inline void note_linked(uint32_t id)
+{
+	uint32_t none = 0;
+	atomic_compare_exchange_strong_explicit(&node_at(id)->row, &none, MTRACE_NODE_LINKED, memory_order_relaxed,
+	                                        memory_order_relaxed);
 }
 
 uint32_t stacks_node(uint32_t parent, uint32_t frame)
@@ -218,6 +236,7 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 		if (atomic_compare_exchange_strong_explicit(link, &next, made, memory_order_release, memory_order_relaxed))
 			break;
 	}
+	note_linked(made);
 	if (unlikely(splitlist_grow(&nodes) == HINTS_FROM))
 		map_hints();
 	return note_hint(hash, made);
@@ -238,20 +257,30 @@ __attribute__((noinline)) uint32_t stacks_find_child(struct stacks_children *chi
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
+static inline bool is_row(uint32_t row)
+{
+	return (row & ~MTRACE_NODE_LINKED) != 0;
+}
+
 uint32_t stacks_row(uint32_t node, bool *made)
 {
+	enum { CHANGES = 2 }; /* 0, MTRACE_NODE_LINKED, a row: no more */
 	struct mtrace_node *n = node_at(node);
 	uint32_t row = atomic_load_explicit(&n->row, memory_order_acquire);
-	if (likely(row))
+	if (likely(is_row(row)))
 		return segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row : 0;
 	uint64_t id = segment_reserve(MTRACE_REGION_ROWS, 1);
 	if (id > ROW_MOST)
 		return 0;
 	row_at((uint32_t)id)->node = node;
 	/* release: the row knows its node before anybody finds it (pairs: the load above, and readers') */
-	*made = atomic_compare_exchange_strong_explicit(&n->row, &row, (uint32_t)id, memory_order_release,
-							memory_order_acquire);
-	return *made ? (uint32_t)id : row;
+	for (int i = 0; i < CHANGES && !is_row(row); i++)
+		if (atomic_compare_exchange_strong_explicit(&n->row, &row, (uint32_t)id, memory_order_release,
+		                                            memory_order_acquire)) {
+			*made = true;
+			return (uint32_t)id;
+		}
+	return is_row(row) ? row : 0;
 }
 
 /* From the row's node to its root: at most a whole stack and its marker. */

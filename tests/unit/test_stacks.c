@@ -45,7 +45,38 @@ START_TEST(a_stack_has_one_row_that_knows_its_node)
 }
 END_TEST
 
-/* Many times more elements than first buckets: all are found again with the ids they got. */
+/* What a thread leaves that is stopped, or killed, between the two: nobody is given it, for another one is the path's. */
+START_TEST(a_node_that_is_filled_and_not_linked_is_nobodys)
+{
+	struct mtrace_node *nodes = (struct mtrace_node *)(void *)segment.base[MTRACE_REGION_NODES];
+	uint32_t f = stacks_frame(MTRACE_FRAME_NATIVE, 1, 1, 0), g = stacks_frame(MTRACE_FRAME_NATIVE, 1, 2, 0);
+	uint32_t parent = stacks_node(MTRACE_KIND_MALLOC, f);
+	uint64_t left = segment_reserve(MTRACE_REGION_NODES, 1);
+	ck_assert_uint_eq(left, parent + 1);
+	nodes[left].key = (uint64_t)parent << 32 | g;
+	uint32_t node = stacks_node(parent, g);
+	bool made = false;
+	ck_assert_uint_ne(node, left);
+	ck_assert_uint_eq(stacks_node(parent, g), node);
+	ck_assert_uint_ne(stacks_row(node, &made), 0);
+	ck_assert_uint_eq(stacks_node(parent, g), node);
+}
+END_TEST
+
+/* By which it is known beside its parent, before a row is there and after. */
+START_TEST(a_node_tells_that_it_is_linked)
+{
+	const struct mtrace_node *nodes = (const struct mtrace_node *)(const void *)segment.base[MTRACE_REGION_NODES];
+	uint32_t parent = stacks_node(MTRACE_KIND_MALLOC, 1), node = stacks_node(parent, 2);
+	bool made = false;
+	ck_assert_uint_eq(atomic_load(&nodes[node].row), MTRACE_NODE_LINKED);
+	uint32_t row = stacks_row(node, &made);
+	ck_assert(made);
+	ck_assert_uint_eq(atomic_load(&nodes[node].row), row);
+	ck_assert_uint_eq(stacks_node(parent, 2), node);
+}
+END_TEST
+
 START_TEST(a_row_knows_the_kind_of_its_stack)
 {
 	bool made;
@@ -60,6 +91,7 @@ START_TEST(a_row_knows_the_kind_of_its_stack)
 }
 END_TEST
 
+/* Many times more elements than first buckets: all are found again with the ids they got. */
 START_TEST(ids_stay_while_the_table_grows)
 {
 	enum { COUNT = 300000 };
@@ -98,6 +130,41 @@ START_TEST(threads_agree_on_ids)
 		ck_assert(!memcmp(seen[i], seen[0], sizeof seen[0]));
 	for (uint32_t i = 1; i < room_times(KEYS); i++)
 		ck_assert_uint_ne(seen[0][i], seen[0][i - 1]);
+}
+END_TEST
+
+/* Threads intern the same new paths at once, each the one that another is about to make: who follows is faster. What each
+   was given then, a thread that comes later is given, too. */
+enum { PATHS = 20000, PATH_FRAMES = 8 };
+static uint32_t given[2][PATHS][PATH_FRAMES];
+
+static void intern_path(uint32_t path, uint32_t nodes[PATH_FRAMES])
+{
+	uint32_t node = MTRACE_KIND_MALLOC;
+	for (uint32_t depth = 0; depth < PATH_FRAMES; depth++)
+		nodes[depth] = node = stacks_node(node, path * PATH_FRAMES + depth + 1);
+}
+
+static void *intern_paths(void *argument)
+{
+	for (uint32_t path = 0; path < room_times(PATHS); path++)
+		intern_path(path, given[(uintptr_t)argument][path]);
+	return NULL;
+}
+
+START_TEST(threads_agree_on_new_paths)
+{
+	pthread_t threads[2];
+	for (uintptr_t i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, intern_paths, (void *)i);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (uint32_t path = 0; path < room_times(PATHS); path++) {
+		uint32_t later[PATH_FRAMES];
+		intern_path(path, later);
+		ck_assert_mem_eq(given[0][path], given[1][path], sizeof later);
+		ck_assert_mem_eq(given[0][path], later, sizeof later);
+	}
 }
 END_TEST
 
@@ -142,6 +209,8 @@ int main(void)
 	tcase_set_timeout(plain, 60);
 	tcase_add_test(plain, a_frame_is_its_kind_module_value_and_flags);
 	tcase_add_test(plain, a_node_is_its_parent_and_frame);
+	tcase_add_test(plain, a_node_that_is_filled_and_not_linked_is_nobodys);
+	tcase_add_test(plain, a_node_tells_that_it_is_linked);
 	tcase_add_test(plain, a_stack_has_one_row_that_knows_its_node);
 	tcase_add_test(plain, a_row_knows_the_kind_of_its_stack);
 	tcase_add_test(plain, ids_stay_while_the_table_grows);
@@ -150,6 +219,7 @@ int main(void)
 	tcase_add_checked_fixture(threads, setup, NULL);
 	tcase_set_timeout(threads, 60);
 	tcase_add_test(threads, threads_agree_on_ids);
+	tcase_add_test(threads, threads_agree_on_new_paths);
 	suite_add_tcase(suite, threads);
 	TCase *small = tcase_create("small");
 	tcase_add_checked_fixture(small, setup_small, NULL);
