@@ -49,15 +49,6 @@ static uint64_t module_count(void)
 	return used;
 }
 
-static uint32_t find_module(const struct plat_object *object, const char *path)
-{
-	uint64_t count = module_count();
-	for (uint64_t id = 1; id < count; id++)
-		if (atomic_load_explicit(&module_at(id)->ready, memory_order_acquire) && is_same(module_at(id), object, path))
-			return (uint32_t)id;
-	return 0;
-}
-
 static uint32_t keep_string(const char *text)
 {
 	uint64_t bytes = strlen(text) + 1;
@@ -74,15 +65,16 @@ static uint32_t keep_string(const char *text)
    whether the module is still there, so a race between two threads costs a line of news. */
 enum { WATCHED = 4096 };
 static _Atomic uintptr_t mapped_at[WATCHED];
-static uint32_t mapped_in; /* the process that these are of */
+static _Atomic uint32_t mapped_in; /* the process that these are of */
 
 static void watch_this_process(void)
 {
-	if (mapped_in == segment.header->pid)
+	uint32_t before = atomic_load_explicit(&mapped_in, memory_order_relaxed);
+	if (before == segment.header->pid)
 		return;
-	for (uint32_t id = 0; mapped_in && id < WATCHED; id++) /* of the process that forked this one: other ids */
+	for (uint32_t id = 0; before && id < WATCHED; id++) /* of the process that forked this one: other ids */
 		atomic_store_explicit(&mapped_at[id], 0, memory_order_relaxed);
-	mapped_in = segment.header->pid;
+	atomic_store_explicit(&mapped_in, segment.header->pid, memory_order_relaxed);
 }
 
 /* true: it was not known to be mapped. */
@@ -123,18 +115,40 @@ static uint32_t make_module(const struct plat_object *object, const char *path)
 	m->build_id_bytes = (uint8_t)kept_build_id_bytes(object);
 	if (object->build_id)
 		memcpy(m->build_id, object->build_id, m->build_id_bytes);
-	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: find_module, readers */
+	atomic_store_explicit(&m->ready, 1, memory_order_release); /* pairs: readers */
 	return (uint32_t)id;
 }
 
-/* Two threads may make the same module at once: readers join equal ones by path and build-id. */
+/* Modules in the order in which they were made known, each once. An entry is claimed by compare-and-swap when its module is
+   complete and stays: of two threads that make the same module at once, the later takes the other's, and what it made has no
+   frames. An entry of another process is free: this one is a fork of it, with a segment of its own.
+   release: the module's words are written (pairs: the acquire of who finds it). */
+enum { KNOWN_MOST = 1 << 15 }; /* more than there is room for in the segment */
+static _Atomic uint64_t known[KNOWN_MOST]; /* process << 32 | id */
+
+static uint32_t find_or_make(const struct plat_object *object, const char *path)
+{
+	const uint32_t process = segment.header->pid;
+	uint32_t made = 0;
+	for (uint32_t i = 0; i < KNOWN_MOST; i++) {
+		uint64_t entry = atomic_load_explicit(&known[i], memory_order_acquire);
+		if (entry >> 32 != process) {
+			if (!made && !(made = make_module(object, path)))
+				return 0;
+			if (atomic_compare_exchange_strong_explicit(&known[i], &entry, (uint64_t)process << 32 | made,
+			                                            memory_order_acq_rel, memory_order_acquire))
+				return made;
+		}
+		if (is_same(module_at((uint32_t)entry), object, path))
+			return (uint32_t)entry;
+	}
+	return made;
+}
+
 uint32_t modules_of(const struct plat_object *object, bool *news)
 {
 	char buffer[PATH_MOST];
-	const char *path = path_of(object, buffer);
-	uint32_t id = find_module(object, path);
-	if (!id)
-		id = make_module(object, path);
+	uint32_t id = find_or_make(object, path_of(object, buffer));
 	*news = id && note_mapped(id, object->start);
 	return id;
 }

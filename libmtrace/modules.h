@@ -2,6 +2,7 @@
  * modules: the loaded objects that frames lie in, once per (path, build-id), so that a library unloaded and loaded
  * elsewhere is one module and another library at the same address is not. Called by the tracker for a pc it has not
  * seen; the caller has a frame in the object, so the object's memory and name stay while we read them.
+ * Threads agree on a module's id, and so on the frames in it and on their stacks, whoever comes first.
  * Lock-free, async-signal-safe; linear in the number of modules (tens to hundreds; only on a new pc). Bound: 29 000.
  */
 #ifndef MTRACE_MODULES_H

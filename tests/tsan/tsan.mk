@@ -4,8 +4,8 @@
 
 TSAN := $(BUILD)/tsan
 TSAN_FLAGS := -fsanitize=thread -O1 -g -Wno-tsan -Wno-frame-larger-than -Wno-invalid-memory-model
-TSAN_SUITES := counts stacks live regions segment slots ring stream
-TSAN_WEAKENED := stacks regions slots stream # rooms without their releases
+TSAN_SUITES := counts stacks modules live regions segment slots ring stream
+TSAN_WEAKENED := stacks modules regions slots stream # rooms without their releases
 TSAN_PLAIN := counts live segment ring     # rooms whose atomic loads and stores are plain
 TSAN_PROGRAMS := $(TSAN_SUITES:%=$(TSAN)/test_%) $(TSAN_WEAKENED:%=$(TSAN)/weakened/test_%) $(TSAN_PLAIN:%=$(TSAN)/plain/test_%)
 TSAN_OBJECTS := $(UNIT_SHIM_OBJECTS:$(BUILD)/%=$(TSAN)/%)

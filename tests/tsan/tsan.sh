@@ -32,14 +32,14 @@ run() {
 	bounded 240 "${plainly[@]}" "$tsan/$1" >"$work/log" 2>&1
 }
 
-for suite in ${TSAN_SUITES:-counts stacks live regions segment slots ring stream}; do
+for suite in ${TSAN_SUITES:-counts stacks modules live regions segment slots ring stream}; do
 	run "test_$suite"
 	status=$?
 	grep -Eq '^100%: Checks: [1-9]' "$work/log" && [ $status = 0 ] && pass "$suite" && continue
 	fail "$suite" "status $status; $(grep -E -A 6 '^WARNING|:[FE]:' "$work/log" | head -12 | tr '\n' ';')"
 done
 
-for planted in ${TSAN_PLANTED:-weakened/stacks weakened/regions weakened/slots weakened/stream plain/counts plain/live plain/segment plain/ring}; do
+for planted in ${TSAN_PLANTED:-weakened/stacks weakened/modules weakened/regions weakened/slots weakened/stream plain/counts plain/live plain/segment plain/ring}; do
 	TSAN_OPTIONS="$TSAN_OPTIONS halt_on_error=1" run "${planted%/*}/test_${planted#*/}"
 	grep -q '^WARNING: ThreadSanitizer: data race' "$work/log" && pass "noticed: $planted" && continue
 	fail "noticed: $planted" "no race was found; $(tail -1 "$work/log")"
