@@ -91,9 +91,9 @@ bool jvm_remember(struct jvm_past *past, uintptr_t pc, const struct jvm_frame *f
 #define JVM_NO_BCI 0xffffu
 enum { JVM_INLINED_MOST = 64, JVM_NAME_BYTES = 512, JVM_SHORT_BYTES = 256 };
 
-/* What the name of an interpreted frame's method hangs on. A Method's address may be used again after its class was
-   unloaded: whoever remembers a frame by its key compares this, too. Reads by J3: of a frame that is remembered. 0 for
-   compiled code, whose compile id says it. */
+/* What the name of an interpreted frame's method hangs on, and the name itself. A Method's address may be used again after its
+   class was unloaded: whoever remembers a frame by its key compares this, too. Reads by J3: of a frame that is remembered. 0
+   for compiled code, whose compile id says it. */
 uint64_t jvm_identity(const struct jvm_frame *frame);
 
 /* One method in a frame, innermost first. */

@@ -171,6 +171,21 @@ bool jvm_describe(const struct jvm_scope *scope, struct jvm_method *out)
 	return true;
 }
 
+/* A symbol by its place, and by its hash, length and first bytes, without the count of references: one that is used no more
+   leaves its place to another. */
+static uint64_t symbol_identity(uintptr_t symbol)
+{
+	return symbol ^ (jvm_word(symbol) >> 16) * 0x9e3779b97f4a7c15u;
+}
+
+static uint64_t constant_identity(uintptr_t pool, uintptr_t index_at)
+{
+	uintptr_t index = (uintptr_t)jvm_int(index_at) & UINT16_MAX;
+	return symbol_identity(jvm_word(pool + (uintptr_t)jvm_layout.pool_bytes + index * sizeof index));
+}
+
+/* Hidden classes come and go, one like the other: what a new one consists of may lie where the last one's did, and bear the
+   same name, which has that place in it. So it is all that a frame shows: class, method and signature. */
 uint64_t jvm_identity(const struct jvm_frame *frame)
 {
 	const struct jvm_layout *l = &jvm_layout;
@@ -179,12 +194,9 @@ uint64_t jvm_identity(const struct jvm_frame *frame)
 	uintptr_t constant = jvm_word(frame->code + (uintptr_t)l->method_const);
 	uintptr_t pool = jvm_word(constant + (uintptr_t)l->const_pool);
 	uintptr_t holder = jvm_word(pool + (uintptr_t)l->pool_holder);
-	uintptr_t name = jvm_word(holder + (uintptr_t)l->klass_name);
-	uint64_t text = jvm_word(name) >> 16; /* its first bytes and hash, without the count of references */
-	uint64_t h = hash_mix(constant ^ (uint64_t)(uint32_t)jvm_int(constant + (uintptr_t)l->const_name) << 32);
-	h = hash_mix(h ^ pool);
-	h = hash_mix(h ^ holder);
-	return hash_mix(h ^ name ^ text) | 1;
+	uint64_t h = hash_mix(constant ^ constant_identity(pool, constant + (uintptr_t)l->const_name));
+	h = hash_mix(h ^ pool ^ constant_identity(pool, constant + (uintptr_t)l->const_signature));
+	return hash_mix(h ^ holder ^ symbol_identity(jvm_word(holder + (uintptr_t)l->klass_name))) | 1;
 }
 
 /* ---- scopes ----------------------------------------------------------------------------------------------------- */
@@ -196,7 +208,7 @@ static size_t interpreted_scope(const struct jvm_frame *frame, struct jvm_scope 
 	uintptr_t name;
 	if (!load_method(&m, frame->code, &method) || !jvm_load_word(&m, method.holder + (uintptr_t)jvm_layout.klass_name, &name))
 		return 0;
-	if (name % sizeof name || !jvm_is_readable(&m, name, sizeof name)) /* for jvm_identity */
+	if (name % sizeof name || !jvm_is_readable(&m, name, sizeof name)) /* for jvm_identity; other names: load_symbol */
 		return 0;
 	*scope = (struct jvm_scope){frame->code, JVM_NO_BCI};
 	if (method.code_bytes == 0) /* native: none, or once a call into the VM has saved it, where the code would be */

@@ -3,8 +3,9 @@
  *
  * CHAINS chains of FRAMES methods each are called in turn, one pair a call: with one, the stack is always the same; with
  * two, no Java frame is where it was at the pair before; with many, more methods are in use than a thread remembers.
- * HOW: replace (every hundredth pair another method's code comes to lie where the outermost one's was), lie (half way, the frames of
- * the second method become larger though its code is the same), the name of a field (_frame_size) that its tables do not have, or
+ * HOW: replace (every hundredth pair another method's code comes to lie where the outermost one's was), unload (the outermost
+ * is interpreted, and every hundredth pair another hidden class's method is at its place), lie (half way, the frames of the
+ * second method become larger though its code is the same), the name of a field (_frame_size) that its tables do not have, or
  * pairs (the default). Blocks are kept unless it is pairs. Prints ns per pair of the quickest thousand, on stderr.
  */
 #include <math.h>
@@ -40,6 +41,10 @@ static void change(const char *how, long pair, long pairs)
 		snprintf(name, sizeof name, "r%ld", pair / REPLACED_EACH);
 		hotspot_replace(outermost[0], name);
 	}
+	if (!strcmp(how, "unload") && pair % REPLACED_EACH == 0) {
+		snprintf(name, sizeof name, "u%ld", pair / REPLACED_EACH);
+		hotspot_unload(name);
+	}
 	if (!strcmp(how, "lie") && pair == pairs / 2)
 		hotspot_lie(second[0], 2);
 }
@@ -71,6 +76,8 @@ int main(int argc, char **argv)
 	hotspot_start();
 	for (long i = 0; i < chains; i++)
 		make_chain(i, frames);
+	if (!strcmp(how, "unload"))
+		hotspot_interpret("u0");
 	double least = 1e9;
 	for (long i = 0; i < pairs; i += BATCH)
 		least = fmin(least, take(how, i, pairs, chains));

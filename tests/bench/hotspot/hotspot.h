@@ -13,6 +13,10 @@ const void *hotspot_entry(const struct blob *b);
 void hotspot_replace(struct blob *b, const char *name);
 void hotspot_lie(struct blob *b, int words);
 
+/* From now on the outermost method is an interpreted one; and then another in its place. */
+void hotspot_interpret(const char *name);
+void hotspot_unload(const char *name);
+
 /* The C function at the innermost end: allocates, and frees at once unless told to keep. */
 void hotspot_leaf(void);
 

@@ -2,10 +2,12 @@
  * libjvm: as much of HotSpot as a walk through its frames looks at: the tables that tell its layout (of JDK 17), a code
  * heap with its segment map, methods with names, and machine code that calls from one method to the next on a real
  * stack. So what a capture with Java frames costs can be counted exactly, and a JVM can do on request what a real one
- * does at its own time: another method's code at the same place, or what none does: lie.
+ * does at its own time: another method's code at the same place, another method in the place of an interpreted one, or what
+ * none does: lie.
  *
  * Each method's code is push rbp; sub rsp; call; add rsp; pop rbp; ret, and calls the one inside it; the innermost calls
- * hotspot_leaf, which is C. C comes in by a call stub, as in the real one.
+ * hotspot_leaf, which is C. C comes in by a call stub, as in the real one. The interpreter's code is that of all methods: which
+ * one is interpreted, and where in it, stands in the frame.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -227,15 +229,17 @@ static struct symbol *new_symbol(const char *text)
 	return s;
 }
 
+enum { BYTECODES = 8 }; /* behind the struct constant */
+
 static struct method *new_method(const char *name)
 {
 	static struct klass holder;
 	struct method *m = calloc(1, sizeof *m);
 	struct pool *p = calloc(1, sizeof *p);
-	m->constant = calloc(1, sizeof *m->constant);
+	m->constant = calloc(1, sizeof *m->constant + BYTECODES);
 	if (!holder.name)
 		holder.name = new_symbol("Chain");
-	*m->constant = (struct constant){.pool = p, .name = 1, .signature = 2};
+	*m->constant = (struct constant){.pool = p, .code_bytes = BYTECODES, .name = 1, .signature = 2};
 	p->holder = &holder;
 	p->length = POOL_SLOTS;
 	p->slot[1] = new_symbol(name);
@@ -297,6 +301,44 @@ __attribute__((noipa)) static void call_java(void)
 
 static const void *entry;
 
+/* ---- the interpreter ---- */
+
+static struct method *interpreted; /* calls compiled_entry from its fourth bytecode; NULL: none is */
+static const uint8_t *bytecode;
+static const void *compiled_entry;
+
+/* The frame that interpreted methods have, from rbp inwards: the caller's sp, the last sp, the Method, four words that a walk
+   does not look at, the bytecode pointer. */
+static void make_interpreter(void)
+{
+	/* push rbp; mov rbp, rsp; lea rax, [rbp + 16]; push rax; push 0 */
+	static const uint8_t begin[] = "\x55\x48\x89\xe5\x48\x8d\x45\x10\x50\x6a\x00";
+	const void *method_at = &interpreted, *bytecode_at = &bytecode, *entry_at = &compiled_entry;
+	struct blob *b = new_blob("Interpreter", 0);
+	uint8_t *to = put(b->code, begin, sizeof begin - 1);
+	to = put(put(to, RAX_IS_AT, 2), &method_at, sizeof method_at);
+	to = put(to, "\x50\x48\x83\xec\x20", 5); /* push rax; sub rsp, 32 */
+	to = put(put(to, RAX_IS_AT, 2), &bytecode_at, sizeof bytecode_at);
+	to = put(to, "\x50", 1);
+	to = put(put(to, RAX_IS_AT, 2), &entry_at, sizeof entry_at);
+	put(to, "\xff\xd0\xc9\xc3", 4); /* call rax; leave; ret */
+	interpreter = (struct queue){b->code, BLOB_BYTES - CODE_AT};
+}
+
+void hotspot_interpret(const char *name)
+{
+	interpreted = new_method(name);
+	bytecode = (const uint8_t *)(interpreted->constant + 1) + 3;
+}
+
+/* What is done to a hidden class that was unloaded: another one of the same form is at its very place. */
+void hotspot_unload(const char *name)
+{
+	interpreted->constant->pool->slot[1] = new_symbol(name);
+}
+
+/* ---- the call stub ---- */
+
 static void make_stub(void)
 {
 	struct blob *b = new_blob("StubRoutines (1)", 0);
@@ -307,7 +349,8 @@ static void make_stub(void)
 
 void hotspot_call(const struct blob *outermost, int keep)
 {
-	entry = outermost->code;
+	compiled_entry = outermost->code;
+	entry = interpreted ? interpreter.buffer : outermost->code;
 	keeps = keep;
 	call_java();
 }
@@ -326,4 +369,5 @@ void hotspot_start(void)
 	low_bound = map;
 	high_bound = map + bytes;
 	make_stub();
+	make_interpreter();
 }
