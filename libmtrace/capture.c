@@ -13,7 +13,6 @@ enum { DEPTH_USUAL = 128 };
 static struct plat_object own_object, loader_object;
 static enum { WALK_MEMO, WALK_RULES, WALK_LIBUNWIND, WALK_NONE } walk_by;
 static bool walks_twice; /* memo=2 */
-static bool remembers_java; /* memo=2, 3. Not the default: one javac in the interpreter differed, not explained */
 
 static void find_object(uintptr_t address, struct plat_object *object)
 {
@@ -32,7 +31,6 @@ void capture_init(void)
 	find_object(plat_loader_base(), &loader_object);
 	walk_by = options.memo ? WALK_MEMO : WALK_RULES;
 	walks_twice = options.memo == 2;
-	remembers_java = options.memo >= 2;
 	if (!strcmp(options.unwind, "none"))
 		walk_by = WALK_NONE;
 	if (!strcmp(options.unwind, "libunwind") && unwind_libunwind_init())
@@ -366,6 +364,40 @@ static bool is_cut(const struct memo *m, const struct mixed_memo *b)
 	return m->count - 1 + mixed_ids_begin(b, b->count) + (b->end != UNWIND_WHOLE) > options.depth;
 }
 
+/* The memo could not tell the stack that began there, deeper as it is than depth= or than the memo, or strange further out:
+   what is called from there is no less so, and the memo is not asked again but now and then. */
+enum { DEEP_LEFT = 64 };
+
+static bool is_too_deep(struct workspace *work, uintptr_t sp)
+{
+	if (likely(sp > work->deep_sp) || work->deep_left == 0)
+		return false;
+	work->deep_left--;
+	return true;
+}
+
+static __attribute__((cold, noinline)) void note_too_deep(struct workspace *work, uintptr_t sp)
+{
+	work->deep_sp = work->deep_sp > sp ? work->deep_sp : sp;
+	work->deep_left = DEEP_LEFT;
+}
+
+/* true: work->beyond is what lies from *at on, to the end. */
+static bool walk_beyond(struct workspace *work, const struct unwind_start *at, const struct unwind_bounds *bounds)
+{
+	if (unlikely(!jvm_has_code(at->pc)) || unlikely(is_too_deep(work, at->sp)))
+		return false;
+	bool is_whole = mixed_memo_walk(&work->beyond, at, bounds, &work->near_code) &&
+	                likely(!is_cut(&work->memo, &work->beyond));
+	if (unlikely(work->beyond.count > work->mixed_touched))
+		workspace_note_mixed(work, MIXED_FRAMES);
+	if (unlikely(!is_whole))
+		note_too_deep(work, at->sp);
+	else if (unlikely(at->sp <= work->deep_sp))
+		work->deep_sp = 0;
+	return is_whole;
+}
+
 /* Beyond the native frames, whose outermost `kept` are the last walk's, there is the code of another language. */
 static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *self, enum mtrace_kind kind, uint32_t kept)
 {
@@ -373,17 +405,12 @@ static __attribute__((noinline)) uint32_t capture_mixed(struct thread_state *sel
 	struct workspace *work = self->work;
 	struct memo *m = &work->memo;
 	struct unwind_start at = {memo_pc(&m->frames[0]), m->frames[0].sp, m->frames[0].fp};
-	bool is_walked = false;
 	if (unlikely(!work->mixed_touched))
 		workspace_note_mixed(work, MIXED_USUAL);
-	if (remembers_java && likely(jvm_has_code(at.pc)))
-		is_walked = mixed_memo_walk(&work->beyond, &at, &bounds, &work->near_code);
-	if (unlikely(work->beyond.count > work->mixed_touched))
-		workspace_note_mixed(work, MIXED_FRAMES);
-	if (unlikely(!is_walked) || unlikely(is_cut(m, &work->beyond)))
-		capture_beyond_anew(work, kind, &bounds);
-	else
+	if (likely(walk_beyond(work, &at, &bounds)))
 		row_beneath(work, kind, kept, node_beyond(work, kind));
+	else
+		capture_beyond_anew(work, kind, &bounds);
 	return work->row;
 }
 
@@ -433,7 +460,9 @@ static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thr
 	return work->row;
 }
 
-/* Rows are equal where stacks are. What the walk from end to end says is believed. */
+/* Rows are equal where stacks are, whoever made them (stacks.h, modules.h, methods.h); and what another thread changes of this
+   one's stack meanwhile, the return address of a frame that is deoptimised, changes no row (jvm.h). What the walk from end to
+   end says is believed. */
 static __attribute__((cold, noinline)) uint32_t compare(struct thread_state *self, enum mtrace_kind kind,
                                                         const struct unwind_start *at, uint32_t row)
 {

@@ -73,6 +73,7 @@ void workspace_mend(struct workspace *work)
 	work->tenure += 1ull << 32;
 	work->kind = MTRACE_KIND_NONE;
 	if (work->mixed_touched) {
+		work->deep_sp = 0;
 		work->past.count = 0;
 		mixed_memo_forget(&work->beyond);
 	}

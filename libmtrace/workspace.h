@@ -44,6 +44,8 @@ struct workspace {
 	struct memo memo;
 	uint32_t
 		mixed_touched; /* frames beyond native ones that there was room for; 0: what follows was never touched */
+	uint32_t deep_left; /* walks from `deep_sp` or further in that are not given to `beyond`: capture.c */
+	uintptr_t deep_sp;  /* 0: none are */
 	struct mixed_past past;
 	struct mixed_near near_code;
 	struct mixed_memo beyond; /* of the memo's frames */

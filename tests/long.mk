@@ -6,7 +6,8 @@
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
 #          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`), and
 #          what a gate costs around a minute of redis (tests/soak/gate_cost.sh: GATE_COST_PAIRS=3, GATE_COST_SECONDS=60);
-#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh);
+#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh), and sixty in the
+#          interpreter, each stack taken twice (tests/programs/java_memo.sh);
 #          then Netty under load for NETTY_SECONDS=900, and RocksDB writing ROCKS_KEYS=5000000 keys (tests/soak/libraries.sh);
 #          then the tarball of `make dist` in Debian's oldest and newest (tests/soak/dist.sh: DIST_ROOTS="bullseye forky");
 #          some seventy real programs of Debian's archive, the same traced as not (tests/soak/programs.sh: PROGRAMS="perl ruby");
@@ -60,7 +61,7 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) GATE_TIMES=$(GATE_TIMES) tests/programs/gate.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/gate_cost.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
-	@BUILD=$(BUILD) tests/soak/java_memo.sh | $(sum_up)
+	@BUILD=$(BUILD) XINT_JAVACS=60 tests/programs/java_memo.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/libraries.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/dist.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/programs.sh | $(sum_up)

@@ -201,7 +201,8 @@ report() {
 
 		Written by \`make differential\` (tests/programs/differential.sh, tests/oracle/differential.c): at each allocation
 		of these programs three walks from the same registers: by our rules, by the memo, by libunwind
-		$(dpkg-query -W -f '${Version}' libunwind8 2>/dev/null). Compared: every frame, and why the walk ended.
+		$(dpkg-query -W -f '${Version}' libunwind8 2>/dev/null). Compared: every frame, and why the walk ended. Java frames, which libunwind
+		cannot follow, are compared with the memo over them by tests/programs/java_memo.sh.
 
 		$(awk '$2 == "stacks" { n += $3 } $2 == "frames" { f += $3 } $2 == "memo_stacks" { m += $3 } $2 == "way_stacks" { y += $3 } $2 == "route_stacks" { r += $3 } $2 == "busy" { b += $3 }
 			END { printf "%d stacks, %d frames; %d of the stacks by the memo too (the others left the thread'"'"'s own stack or needed other registers: the memo declines them), %d by a remembered way into it as well, %d by a route; %d allocations met no free slot and were not compared.", n, f, m, y, r, b }' "$totals")

@@ -1,8 +1,7 @@
 #!/bin/bash
-# java_memo: the memo over Java frames (memo=3, which is not the default yet: one of some fifty javacs in the interpreter had 28
-# stacks otherwise than walked, not explained), beside a walk from end to end at every event (memo=2): no stack differs, whoever
-# runs Java code (interpreter, C1, C2, both), whatever collects, while classes and code go away; and javac whole.
-# `make differential`'s suite does the same for native frames, beside libunwind.
+# java_memo: the memo over Java frames, beside a walk from end to end at every event (memo=2): no stack differs, whoever
+# runs Java code (interpreter, C1, C2, both), whatever collects, while classes and code go away; and javac whole, in the
+# interpreter XINT_JAVACS=1 times. `make differential`'s suite does the same for native frames, beside libunwind.
 . "$(dirname "$0")/../lib/suite.sh"
 . "$tests/lib/jvm.sh"
 blocks=${JAVA_BLOCKS:-1000}
@@ -33,10 +32,19 @@ modelled() {
 	json "$(segment_of $!)" "$work/report.json" >"$work/said"
 }
 
-modelled 3 replace && query "$work/report.json" '[.processes[0].stacks[] | select(.frames[0].function == "hotspot_leaf") |
-		{blocks: .alloc_blocks, by: [.frames[].function | select(startswith("Chain.r"))] | join(" ")}] | sort_by(.by) |
-	select(map(.blocks) != [range(10) | 100] or map(.by) != [range(10) | "Chain.r\(.)"])' >>"$work/said"
+# in_turn LETTER: prints it when not each hundred events have their own method of Chain.LETTER0 to Chain.LETTER9.
+in_turn() {
+	query "$work/report.json" "[.processes[0].stacks[] | select(.frames[0].function == \"hotspot_leaf\") |
+			{blocks: .alloc_blocks, by: [.frames[].function | select(startswith(\"Chain.$1\"))] | join(\" \")}] |
+		sort_by(.by) | select(map(.blocks) != [range(10) | 100] or map(.by) != [range(10) | \"Chain.$1\\(.)\"])"
+}
+
+modelled 1 replace && in_turn r >>"$work/said"
 verdict "another method's code at the place of one: its frames are its own" "$work/said"
+for memo in 0 1; do
+	modelled $memo unload && in_turn u >>"$work/said"
+	verdict "memo=$memo, another method at the place of an interpreted one: its frames are its own" "$work/said"
+done
 modelled 2 lie && query "$work/report.json" '.processes[0].trust.counters.memo_differs | select(. != 500) |
 	"500 stacks were wrong, \(.) were noticed"' >>"$work/said"
 verdict "a memo made wrong is noticed, at each event" "$work/said"
@@ -53,7 +61,7 @@ done 3< <(jdks)
 skip_absent_jdks
 
 # javac: deep, recursive, and compiled while it runs.
-for options in -J-Xint -J-XX:TieredStopAtLevel=1 -J-XX:-TieredCompilation -J-XX:+UseZGC; do
+for options in $(yes -- -J-Xint | head -n "${XINT_JAVACS:-1}") -J-XX:TieredStopAtLevel=1 -J-XX:-TieredCompilation -J-XX:+UseZGC; do
 	clear_segments
 	in_background preload memo=2 -- javac "$options" -J-Xmx200m -d "$work" "$tests/programs/Load.java" "$tests/programs/java/Leaks.java" \
 		>"$work/out" 2>"$work/err"
