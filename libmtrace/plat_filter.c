@@ -2,7 +2,8 @@
  * plat_filter: system calls that the program forbids itself (seccomp). A filter answers a call that it does not know by an
  * error, or by death: what a program allows itself is what it calls, and growing a segment is our affair. So filters are
  * copied when they are installed, and asked before each call of ours: one that it would be killed or interrupted for is
- * not made, and fails with EPERM.
+ * not made, and fails with EPERM; nor is one that the filter would answer by an error of its own choice, which could be the
+ * very one by which the kernel says yes (plat_readable).
  *
  * What the thread that installs it forbids itself is taken for all threads; one installed by other means than prctl and
  * syscall, or by the program that executed this one, is not known. Classic BPF, as seccomp(2) allows it: all loads are from
@@ -151,7 +152,7 @@ static uint32_t answer(const struct filter *f, const struct seccomp_data *data)
 static bool is_harmless(uint32_t answer)
 {
 	uint32_t action = answer & SECCOMP_RET_ACTION_FULL;
-	return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG || action == SECCOMP_RET_ERRNO;
+	return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
 }
 
 bool plat_may_call(long number, const uint64_t arguments[6])
