@@ -9,7 +9,10 @@
 #          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh), and sixty in the
 #          interpreter, each stack taken twice (tests/programs/java_memo.sh);
 #          then Netty under load for NETTY_SECONDS=900, and RocksDB writing ROCKS_KEYS=5000000 keys (tests/soak/libraries.sh);
-#          then the tarball of `make dist` in Debian's oldest and newest (tests/soak/dist.sh: DIST_ROOTS="bullseye forky");
+#          then redis, Netty and CPython for SERVICE_SECONDS=3600, redis and Netty beside untracked twins: memory, truth, latency
+#          (tests/soak/services.sh, also `make services`; it writes tests/bench/SERVICES.md: SERVICE_REPORT=FILE);
+#          then the tarball of `make dist` in Debian's oldest and newest, and in Alpine (tests/soak/dist.sh:
+#          DIST_ROOTS="bullseye forky alpine");
 #          some seventy real programs of Debian's archive, the same traced as not (tests/soak/programs.sh: PROGRAMS="perl ruby");
 #          then JVMs under load attached to and detached from ATTACH_TIMES=200 times (ten times in `make check`)
 #          and JVMs in which libraries, threads and classes come and go (tests/programs/jvm_churn.sh); then the incidents of JVMs on
@@ -24,13 +27,15 @@
 #   tsan   the suites of the shim's stores under ThreadSanitizer, two minutes; part of soak (tests/tsan)
 #   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some
 
-SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so
+SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so $(BUILD)/tests/soak/pace
 SOAK_SECONDS ?= 60
 LEAKS_TIMES ?= 20
 HISTORY_TIMES ?= 20
 ATTACH_TIMES ?= 200
 JDKS ?= 17 21 25
 GATE_TIMES ?= 20
+SERVICE_SECONDS ?= 3600
+SERVICE_REPORT ?= tests/bench/SERVICES.md
 
 STORM := $(wildcard tests/soak/storm/*.c)
 $(BUILD)/tests/victims/storm: $(STORM) tests/soak/storm/storm.h $(VICTIMS_DIR)/truth.h
@@ -40,6 +45,10 @@ $(BUILD)/tests/victims/storm: $(STORM) tests/soak/storm/storm.h $(VICTIMS_DIR)/t
 $(BUILD)/tests/victims/async_malloc.so: tests/soak/async_malloc.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) -fno-builtin -fPIC -shared $< -o $@
+
+$(BUILD)/tests/soak/pace: tests/soak/pace.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CSTD) $(VICTIM_CFLAGS) $< -o $@
 
 tests-build programs: $(SOAK_PROGRAMS)
 
@@ -63,12 +72,18 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS)
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
 	@BUILD=$(BUILD) XINT_JAVACS=60 tests/programs/java_memo.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/libraries.sh | $(sum_up)
+	@$(MAKE) --no-print-directory services
 	@BUILD=$(BUILD) tests/soak/dist.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/programs.sh | $(sum_up)
 	@BUILD=$(BUILD) ATTACH_TIMES=$(ATTACH_TIMES) tests/programs/attach.sh | $(sum_up)
 	@BUILD=$(BUILD) CHURN_THREADS=10000 CHURN_ATTACH=$(ATTACH_TIMES) CHURN_FRESH=30 tests/programs/jvm_churn.sh | $(sum_up)
 	@BUILD=$(BUILD) JDKS="$(JDKS)" tests/programs/incidents_jvm.sh | $(sum_up)
 	@BUILD=$(BUILD) JDKS="$(JDKS)" tests/programs/incidents_jdk.sh | $(sum_up)
+
+.PHONY: services
+services: all $(SOAK_PROGRAMS)
+	@BUILD=$(BUILD) tests/deps.sh soak
+	@BUILD=$(BUILD) SERVICE_SECONDS=$(SERVICE_SECONDS) SERVICE_REPORT=$(SERVICE_REPORT) tests/soak/services.sh | $(sum_up)
 
 bench:
 	@BUILD=$(BUILD) tests/deps.sh bench

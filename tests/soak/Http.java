@@ -8,6 +8,7 @@ import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.codec.http.DefaultFullHttpResponse;
 import io.netty.handler.codec.http.FullHttpRequest;
+import io.netty.handler.codec.http.HttpContentCompressor;
 import io.netty.handler.codec.http.HttpObjectAggregator;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import io.netty.handler.codec.http.HttpServerCodec;
@@ -24,7 +25,10 @@ import java.util.Arrays;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** An HTTP server on Netty, and four clients that load it for some seconds: what is posted comes back upside down. */
+/**
+ * An HTTP server on Netty: what is posted comes back upside down, compressed for who asks for that. With four clients that
+ * load it for some seconds, `Http SECONDS`; or for clients from elsewhere, `Http serve`: it prints its port and serves.
+ */
 public final class Http {
 	private static final AtomicLong right = new AtomicLong(), wrong = new AtomicLong();
 
@@ -50,7 +54,8 @@ public final class Http {
 			.childHandler(new ChannelInitializer<Channel>() {
 				@Override
 				protected void initChannel(Channel channel) {
-					channel.pipeline().addLast(new HttpServerCodec(), new HttpObjectAggregator(1 << 20), new Upside());
+					channel.pipeline().addLast(new HttpServerCodec(), new HttpObjectAggregator(1 << 20),
+						new HttpContentCompressor(), new Upside());
 				}
 			}).bind(InetAddress.getLoopbackAddress(), 0).sync().channel();
 	}
@@ -111,6 +116,10 @@ public final class Http {
 
 	public static void main(String[] arguments) throws Exception {
 		int port = ((InetSocketAddress)serve().localAddress()).getPort();
+		if (arguments[0].equals("serve")) {
+			System.out.println("port " + port);
+			return; // Netty's threads go on
+		}
 		long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000_000L;
 		Thread[] clients = new Thread[4];
 		for (int i = 0; i < clients.length; i++)
