@@ -102,7 +102,7 @@ bench-page:
 
 # ---- fuzz: built with clang, apart from everything else -----------------------------------------------------
 FUZZ_CC := $(BUILD)/fuzz
-FUZZ_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
+FUZZ_FLAGS := -DPOOL_APART=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ_CC)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_TOOL_OBJECTS := $(patsubst $(BUILD)/%,$(FUZZ_CC)/%,$(filter-out $(BUILD)/tools/mtrace.o,$(TOOL_OBJECTS)))
 FUZZ_SHIM_OBJECTS := $(patsubst $(BUILD)/%,$(FUZZ_CC)/%,$(filter-out %/hooks.o %/boot.o,$(SHIM_OBJECTS)))

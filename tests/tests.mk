@@ -5,7 +5,7 @@
 #   soak bench fuzz  bounded, longer; not part of check
 
 TEST_CFLAGS := $(CSTD) -Wall -Wextra -D_GNU_SOURCE -Ilibmtrace -Itools -Itests/unit -O2 -g -MMD -MP
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+SANITIZE := -DPOOL_APART=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 UNIT := $(BUILD)/unit
 VICTIM_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Wshadow -D_GNU_SOURCE -Ilibmtrace -MMD -MP
 VICTIMS_DIR := tests/programs/victims
