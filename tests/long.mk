@@ -1,7 +1,8 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
 #   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh);
 #          then each call of the host's that fails, every order of the protocols' steps, real faults (tests/programs/matrix.sh,
-#          model.sh, faults.sh); then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
+#          model.sh, faults.sh), every change of every byte of a segment (tests/unit/test_tools_flips.c);
+#          then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and
 #          HISTORY_TIMES=20 from history alone; nine for ten minutes with the standard windows (tests/soak/unwatched.sh);
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
 #          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`), and
@@ -56,12 +57,13 @@ tests-build programs: $(SOAK_PROGRAMS)
 sum_up := awk '{ print; fflush() } match($$0, /^[0-9]+%: Checks: /) { gsub(/[^0-9 ]/, ""); split($$0, n, " "); seen = 1; bad = n[3] } \
 	END { if (!seen) bad = 1; printf "%d passed, %d failed\n", n[2] - n[3], bad; exit bad > 0 }'
 
-soak: all $(VICTIMS) $(SOAK_PROGRAMS)
+soak: all $(VICTIMS) $(SOAK_PROGRAMS) $(UNIT)/san/test_tools_flips
 	@BUILD=$(BUILD) tests/deps.sh soak
 	@BUILD=$(BUILD) SOAK_SECONDS=$(SOAK_SECONDS) tests/soak/soak.sh | $(sum_up)
 	@BUILD=$(BUILD) SEGFORKS=500 tests/programs/hazards.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/tsan/tsan.sh | $(sum_up)
 	@BUILD=$(BUILD) FAULT_STRIDE=1 tests/programs/matrix.sh | $(sum_up)
+	@FLIPS_STRIDE=1 CK_DEFAULT_TIMEOUT=3000 $(UNIT)/san/test_tools_flips | $(sum_up)
 	@BUILD=$(BUILD) MODEL_MORE=1 tests/programs/model.sh | $(sum_up)
 	@BUILD=$(BUILD) SCRIBBLERS=40 tests/programs/faults.sh | $(sum_up)
 	@BUILD=$(BUILD) LEAKS_TIMES=$(LEAKS_TIMES) HISTORY_TIMES=$(HISTORY_TIMES) tests/programs/leaks.sh | $(sum_up)

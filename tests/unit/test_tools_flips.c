@@ -2,7 +2,8 @@
  * test_tools_flips: every byte of a small recording and of a small segment is changed in its turn, several bits of it, and
  * read again. A recording is checksummed: it is refused with a line, or read in part and says so, or what was changed is
  * nothing that is shown. A segment is not, a count is as good as another: it is refused with a line, or whatever was read
- * can be shown. Run under sanitizers too. FLIPS_STRIDE=1: every byte of the segment; else one of so many (3).
+ * can be shown. Run under sanitizers too. FLIPS_STRIDE=1: every change of every byte of the segment; else one of so many (3)
+ * changes, and of each byte one at least.
  */
 #include <check.h>
 #include <fcntl.h>
@@ -133,7 +134,9 @@ static struct fake_segment *make_segment(void)
 	fake_news(f, MTRACE_RING_start, thread, 0, (const uint64_t[4]){4127});
 	fake_news(f, MTRACE_RING_mark, thread, 0, (const uint64_t[4]){1});
 	fake_news(f, MTRACE_RING_grow, thread, kept, (const uint64_t[4]){3 << 20, 2 << 20});
-	fake_method(f, "org.Example", "main", "Example.java");
+	uint64_t method = fake_method(f, "org.Example", "main", "Example.java");
+	uint32_t java = fake_node(f, MTRACE_KIND_MALLOC, fake_frame(f, MTRACE_FRAME_JAVA, 0, method << 32 | 7));
+	fake_malloc(f, fake_row(f, java), 0x800000, 30, thread);
 	return f;
 }
 
@@ -175,9 +178,12 @@ START_TEST(every_byte_of_a_segment)
 	fake_segment_write(f, fd);
 	read_changed_segment(fd);
 	for (size_t at = 0; at < f->bytes; at++) {
-		if (!is_in_use(f, at) || seen++ % step)
+		if (!is_in_use(f, at))
 			continue;
-		for (int m = 0; m < MASKS; m++) {
+		seen++;
+		for (size_t m = 0; m < MASKS; m++) {
+			if ((seen + m) % step)
+				continue;
 			unsigned char changed = f->image[at] ^ masks[m];
 			ck_assert_int_eq(pwrite(fd, &changed, 1, (off_t)at), 1);
 			read_changed_segment(fd);
