@@ -23,14 +23,10 @@ declare -A pids=() address=() protocol=([redis]=redis [netty]=http) rate=([redis
 
 # twin SERVICE untracked|tracked COMMAND…: its pid in pids[SERVICE.untracked] or pids[SERVICE.tracked]
 twin() {
-	local name=$1.$2
-	if [ "$2" = tracked ]; then
-		shift 2
-		in_background preload -- "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null
-	else
-		shift 2
-		in_background runs "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null
-	fi
+	local name=$1.$2 how=(runs)
+	[ "$2" = tracked ] && how=(preload --)
+	shift 2
+	in_background "${how[@]}" "$@" >"$work/$name.out" 2>"$work/$name.err"
 	pids[$name]=$!
 }
 
