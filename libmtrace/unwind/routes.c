@@ -138,6 +138,11 @@ static struct route *go_to(struct routes *all, const struct memo *m, const struc
 	return at;
 }
 
+static inline uint32_t room(uint32_t first, uint32_t earned, uint32_t most)
+{
+	return earned < most - first ? first + earned : most;
+}
+
 /* May it be learnt, and is there room for it? */
 static bool has_room(struct routes *all, uint32_t frames, uint64_t stamp)
 {
@@ -147,7 +152,9 @@ static bool has_room(struct routes *all, uint32_t frames, uint64_t stamp)
 	}
 	if (unlikely(all->stamp != stamp))
 		empty(all, stamp);
-	if (likely(all->used + 2 * frames + 2 < ROUTES_MOST && all->ends_used + 3 < ROUTE_ENDS_MOST))
+	uint32_t found = all->found < ROUTES_MOST ? all->found : ROUTES_MOST;
+	if (likely(all->used + 2 * frames + 2 < room(ROUTES_FIRST, found * ROUTES_EARNED, ROUTES_MOST) &&
+	           all->ends_used + 3 < room(ROUTE_ENDS_FIRST, found, ROUTE_ENDS_MOST)))
 		return true;
 	all->rest = all->found < ROUTES_MOST ? ROUTES_REST : 0;
 	empty(all, stamp);

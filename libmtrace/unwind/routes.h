@@ -17,9 +17,9 @@
  *
  * One trie a thread, used as its memo is: by that thread only, never by a signal handler that interrupted its use; one that was
  * left half way is under another stamp. Bound: ROUTES_MOST routes of 24 bytes, ROUTE_ENDS_MOST ends of 32 and an index of
- * 8 KiB, private: the caller begins with the thread's ROUTES_AFTER-th walk, and they are touched as they are needed. Full:
- * emptied; where fewer were found since the last time than there is room for, learning rests. Never allocates or locks.
- * O(frames that differ).
+ * 8 KiB, private: the caller begins with the thread's ROUTES_AFTER-th walk, and they are touched as they are needed. More than
+ * the first 40 KiB must be earned, by routes that are found again: a recursion goes nowhere twice. Full: emptied; where they
+ * were not worth their room, learning rests. Never allocates or locks. O(frames that differ).
  */
 #ifndef MTRACE_UNWIND_ROUTES_H
 #define MTRACE_UNWIND_ROUTES_H
@@ -31,7 +31,10 @@
 
 enum {
 	ROUTES_MOST = 4096,
+	ROUTES_FIRST = 1024,
 	ROUTE_ENDS_MOST = 1024,
+	ROUTE_ENDS_FIRST = 256,
+	ROUTES_EARNED = 16, /* by each that is found: room for so many more, and for an end */
 	ROUTES_BITS = 12,
 	ROUTES_AFTER = 128,
 	ROUTES_ANEW = 16,

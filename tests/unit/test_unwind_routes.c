@@ -241,7 +241,7 @@ START_TEST(a_step_that_is_taken_anew_is_not_learnt)
 }
 END_TEST
 
-/* More than there is room for, never twice the same: learning stops for a while, and goes on. */
+/* Never twice the same: learning stops for a while, with little room used, and goes on. */
 START_TEST(what_does_not_pay_rests)
 {
 	uint32_t functions[DEPTH], rested = 0, used = 0;
@@ -250,11 +250,30 @@ START_TEST(what_does_not_pay_rests)
 		recall(functions);
 		rested += routes->rest != 0;
 		used = routes->used > used ? routes->used : used;
-		ck_assert_uint_lt(routes->used, ROUTES_MOST);
+		ck_assert_uint_lt(routes->used, ROUTES_FIRST + 64 * ROUTES_EARNED);
+		ck_assert_uint_lt(routes_bytes(routes), 80 << 10);
 	}
-	ck_assert_uint_gt(used, ROUTES_MOST - 2 * ROUTES_FRAMES - 4);
+	ck_assert_uint_gt(used, ROUTES_FIRST / 2);
 	ck_assert_uint_gt(rested, 2 * ROUTES_REST);
 	ck_assert_uint_lt(rested, 4 * ROUTES_REST - 100);
+}
+END_TEST
+
+/* Many that come again use all the room there is, and no more. */
+START_TEST(what_pays_has_all_the_room)
+{
+	uint32_t functions[DEPTH], used = 0, ends = 0;
+	for (uint32_t round = 1; round <= 3000; round++)
+		for (uint32_t i = round / 4; i < round / 4 + 20; i++) {
+			path(i * 2654435761u, 10, 0, functions);
+			recall(functions);
+			used = routes->used > used ? routes->used : used;
+			ends = routes->ends_used > ends ? routes->ends_used : ends;
+			ck_assert_uint_lt(routes->used, ROUTES_MOST);
+			ck_assert_uint_lt(routes->ends_used, ROUTE_ENDS_MOST);
+			ck_assert_uint_eq(routes->rest, 0);
+		}
+	ck_assert(used > ROUTES_MOST - 2 * ROUTES_FRAMES || ends > ROUTE_ENDS_MOST - 8);
 }
 END_TEST
 
@@ -286,6 +305,7 @@ int main(void)
 	tcase_add_test(all, the_next_word_has_one_place);
 	tcase_add_test(all, a_step_that_is_taken_anew_is_not_learnt);
 	tcase_add_test(all, what_does_not_pay_rests);
+	tcase_add_test(all, what_pays_has_all_the_room);
 	tcase_add_test(all, stacks_too_different_are_left);
 	suite_add_tcase(suite, all);
 	return run_suite(suite);
