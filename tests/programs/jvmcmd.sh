@@ -119,6 +119,13 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups true
 	prepare
 	fed setpriv --reuid=65534 --regid=65534 --clear-groups "$java_home/bin/java" -cp "$work/classes" Asked 5000
 	says "$work/out" "ready 5000$"
+	# What a JVM leaves that had the pid before, and was killed: it may be there by chance, so it is, and then it is not.
+	socket="/tmp/.java_pid$pid"
+	rm -f "$socket"
+	/usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$socket"
+	chmod 600 "$socket"
+	refused "another user's socket in its way" 2 "$socket is there already, another user's; remove it" "$pid" gc
+	rm -f "$socket"
 	jvm "$pid" histogram && pass "root asks another user's JVM" || fail "root asks another user's JVM" "$(cat "$work/stderr")"
 	start "$java_home"
 	setpriv --reuid=65534 --regid=65534 --clear-groups "$mtrace" jvm "$pid" gc >"$work/stdout" 2>"$work/stderr"

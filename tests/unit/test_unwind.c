@@ -61,6 +61,7 @@ START_TEST(walks_that_come_back)
 	}
 	oracle_expect(20000);
 	ck_assert_uint_gt(oracle_recalled, 5000);
+	ck_assert_uint_gt(oracle_routed, 5000);
 }
 END_TEST
 

@@ -36,7 +36,7 @@ struct oracle_pair {
 static __thread struct unwind_bounds oracle_bounds;
 static __thread struct oracle_pair oracle_now;
 static __thread struct unwind_start oracle_started; /* of the last comparison */
-static _Atomic unsigned long oracle_recalled, oracle_recall_different;
+static _Atomic unsigned long oracle_recalled, oracle_routed, oracle_recall_different;
 static __thread struct ways *oracle_ways;
 static __thread struct memo *oracle_memo; /* the test process ends before it matters that it stays */
 static struct oracle_pair oracle_first_difference;
@@ -143,9 +143,10 @@ static __attribute__((noinline, unused)) void oracle_compare(void)
 	atomic_fetch_add(&oracle_by_memo, by_memo);
 	if (by_memo && (p->memo.end != p->ours.end || !oracle_same(&p->memo, &p->ours)))
 		atomic_fetch_add(&oracle_memo_different, 1);
-	enum ways_result way = ways_recall(oracle_ways, &start, &oracle_bounds, ways_sum(p->ours.frames, p->ours.count, p->ours.end));
-	atomic_fetch_add(&oracle_recalled, way == WAYS_FOUND);
-	atomic_fetch_add(&oracle_recall_different, way == WAYS_WRONG);
+	uint32_t way = ways_recall(oracle_ways, &start, &oracle_bounds, ways_sum(p->ours.frames, p->ours.count, p->ours.end));
+	atomic_fetch_add(&oracle_recalled, (way & WAYS_FOUND) != 0);
+	atomic_fetch_add(&oracle_routed, (way & WAYS_FOUND_ROUTE) != 0);
+	atomic_fetch_add(&oracle_recall_different, (way & WAYS_WRONG) != 0);
 	if (oracle_has_no_truth(&p->ours)) {
 		atomic_fetch_add(&oracle_excused, 1);
 		return;

@@ -48,6 +48,20 @@ static void pause_ms(unsigned ms)
 
 /* ---- the socket ---- */
 
+static void socket_name(const struct hotspot *jvm, char name[32])
+{
+	snprintf(name, 32, ".java_pid%d", (int)jvm->inner_pid);
+}
+
+/* Of a JVM that had its pid before, and was root's: this one can neither use it nor remove it. */
+static bool is_in_its_way(const struct hotspot *jvm)
+{
+	struct stat st;
+	char name[32];
+	socket_name(jvm, name);
+	return fstatat(jvm->temporary, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != jvm->uid;
+}
+
 /* A socket that another user left there is not the JVM's. */
 static bool is_its_socket(const struct hotspot *jvm, const char *name)
 {
@@ -71,7 +85,7 @@ static int connect_to(const struct hotspot *jvm)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char name[32];
-	snprintf(name, sizeof name, ".java_pid%d", (int)jvm->inner_pid);
+	socket_name(jvm, name);
 	snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", jvm->temporary, name);
 	if (!is_its_socket(jvm, name))
 		return -ENOENT;
@@ -275,6 +289,8 @@ static int converse(const struct hotspot *jvm, const struct question *q, struct 
 	int fd = connect_to(jvm);
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		fd = make_it_listen(jvm, q, error);
+	else if (fd == -EACCES && is_in_its_way(jvm))
+		refuse(error, fd, jvm, "cannot listen: /tmp/.java_pid%d is there already, another user's; remove it", (int)jvm->inner_pid);
 	else if (fd < 0)
 		refuse(error, fd, jvm, "listens, but cannot be reached: %s", strerror(-fd));
 	if (fd < 0)
