@@ -290,7 +290,8 @@ static int converse(const struct hotspot *jvm, const struct question *q, struct 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		fd = make_it_listen(jvm, q, error);
 	else if (fd == -EACCES && is_in_its_way(jvm))
-		refuse(error, fd, jvm, "cannot listen: /tmp/.java_pid%d is there already, another user's; remove it", (int)jvm->inner_pid);
+		refuse(error, fd, jvm, "cannot listen: /tmp/.java_pid%d is there already, another user's; remove it",
+		       (int)jvm->inner_pid);
 	else if (fd < 0)
 		refuse(error, fd, jvm, "listens, but cannot be reached: %s", strerror(-fd));
 	if (fd < 0)
