@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #define MTRACE_SEGMENT_MAGIC "MTRSEG\r\n" /* 8 bytes, no terminator; \r\n shows a text-mode copy */
-#define MTRACE_SEGMENT_VERSION 2u
-#define MTRACE_SEGMENT_MIN_VERSION 2u /* lowest reader version that understands what this shim writes */
+#define MTRACE_SEGMENT_VERSION 3u     /* 2: no slot is closed */
+#define MTRACE_SEGMENT_MIN_VERSION 3u /* lowest reader version that understands what this shim writes */
 
 #define MTRACE_PAGE_BYTES 4096u
 #define MTRACE_HEADER_OFFSET 0u
@@ -470,7 +470,7 @@ static_assert(sizeof(struct mtrace_past) == 32 && sizeof(struct mtrace_past_head
  * leaf entry: first line:32 | lines:8 | next leaf entry:24     (0 = none)
  * line: five slots and a word for who writes them; a block's line is first + (granule * lines >> 9),
  *      granule = (address & 4095) >> 3
- * slot word: granule:9 | state:1 | size:28 | row:26  (0 = empty), and beside it  birth:16 | thread:16
+ * slot word: granule:9 | state:1 | size:28 | row:26  (0 = empty, or MTRACE_SLOT_CLOSED), and beside it  birth:16 | thread:16
  *
  * A slot is taken by compare-and-swap from 0 to its full word, so it is never half there; birth and thread
  * are written after that and may be a dead block's for one event in flight per thread.
@@ -487,7 +487,7 @@ struct mtrace_live_chunk {
 struct mtrace_live_line {
 	_Atomic uint64_t word[MTRACE_LIVE_SLOTS];
 	_Atomic uint32_t side[MTRACE_LIVE_SLOTS];
-	_Atomic uint32_t mixed; /* the writer's: blocks may stand in other slots than it looks at first; 0 in older segments */
+	_Atomic uint32_t mixed; /* the writer's: how far it must look for a block; 0 in older segments */
 };
 static_assert(sizeof(struct mtrace_live_line) == 64, "one cache line");
 
@@ -503,6 +503,7 @@ static_assert(sizeof(struct mtrace_live_line) == 64, "one cache line");
 #define MTRACE_SLOT_GRANULE_SHIFT 55
 #define MTRACE_SLOT_GRANULE(w) ((uint32_t)((w) >> MTRACE_SLOT_GRANULE_SHIFT))
 #define MTRACE_SLOT_SIZE_HUGE ((1u << MTRACE_SLOT_SIZE_BITS) - 1) /* the size is in the huge table */
+#define MTRACE_SLOT_CLOSED ((uint64_t)MTRACE_SLOT_SIZE_HUGE << MTRACE_SLOT_ROW_BITS) /* no block is there, nor will be */
 
 /* Sizes of 2^28-1 and more, by address (linear probing from a hash; address 0 = empty). */
 #define MTRACE_LIVE_HUGE_ENTRIES 4096u

@@ -5,6 +5,7 @@
 
 #define ROOT_MASK (MTRACE_LIVE_ROOT_ENTRIES - 1)
 #define LINES_MOST 128u
+#define LIVE_GRANULES 512u /* of a page */
 
 typedef _Atomic uint64_t atomic_word;
 
@@ -33,12 +34,10 @@ static struct mtrace_live_huge *huge_at(uint32_t i)
 	return (struct mtrace_live_huge *)(void *)segment.base[MTRACE_REGION_LIVE_HUGE] + i;
 }
 
-#define NO_WORD ((uint64_t)MTRACE_SLOT_SIZE_HUGE << MTRACE_SLOT_ROW_BITS)
-
 static void make_no_line(void)
 {
 	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++)
-		atomic_store_explicit(&live_no_line()->word[i], NO_WORD, memory_order_relaxed);
+		atomic_store_explicit(&live_no_line()->word[i], MTRACE_SLOT_CLOSED, memory_order_relaxed);
 }
 
 bool live_init(void)
@@ -217,26 +216,16 @@ static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struc
 	for (uint32_t slots = live_of_granule(line, granules); slots; slots &= slots - 1) {
 		found->word = &line->word[__builtin_ctz(slots)];
 		found->value = atomic_load_explicit(found->word, memory_order_acquire); /* pairs: live_take */
-		if (live_is(found->value, granules))
+		if (live_is(found->value, granules) && likely(found->value != MTRACE_SLOT_CLOSED))
 			return true;
 	}
 	return false;
 }
 
-/* Its home, if that is empty; else another, which the line says from now on (L6): before the block is put in. */
-static uint32_t choose_slot(struct mtrace_live_line *line, uint32_t empty, uint32_t home)
-{
-	if (empty & 1u << home)
-		return home;
-	if (live_mixed(line) == LIVE_BY_HOME)
-		atomic_store_explicit(&line->mixed, LIVE_BY_LINE, memory_order_relaxed);
-	return (uint32_t)__builtin_ctz(empty);
-}
-
 static atomic_word *empty_in_line(struct mtrace_live_line *line, uint32_t home)
 {
 	uint32_t slots = live_empty(line);
-	return slots ? &line->word[choose_slot(line, slots, home)] : NULL;
+	return slots ? &line->word[live_choose_slot(line, slots, home)] : NULL;
 }
 
 /* The slot of the address, or the first empty one seen on the way (`empty`, may be NULL). Returns whether found. */
@@ -255,18 +244,64 @@ static bool find_slot(uint64_t leaf, uintptr_t address, struct slot *found, stru
 	return false;
 }
 
-__attribute__((noinline)) bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side)
-{
-	uint32_t empty = live_empty(at.line), found = live_of_granule(at.line, live_granules(address));
-	if (unlikely(!empty) || (unlikely(found) && (live_granule(address) || found & ~empty)))
-		return false;
-	return live_take(at.line, choose_slot(at.line, empty, at.home), word, side);
-}
-
 __attribute__((noinline)) uint32_t live_look_through(struct mtrace_live_line *line, uintptr_t address)
 {
 	struct slot found;
 	return find_in_line(line, live_granules(address), &found) ? (uint32_t)(found.word - line->word) : MTRACE_LIVE_SLOTS;
+}
+
+/* ---- what is behind a line (L7) ---- */
+
+static bool has_no_block(struct mtrace_live_line *line)
+{
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+		uint64_t word = atomic_load_explicit(&line->word[i], memory_order_relaxed);
+		if (word && word != MTRACE_SLOT_CLOSED)
+			return false;
+	}
+	return true;
+}
+
+/* false: a block was put there first. Relaxed: nothing is published; that it is closed is all there is to know. */
+static bool close_line(struct mtrace_live_line *line)
+{
+	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
+		uint64_t word = 0;
+		if (!atomic_compare_exchange_strong_explicit(&line->word[i], &word, MTRACE_SLOT_CLOSED, memory_order_relaxed,
+							     memory_order_relaxed) &&
+		    word != MTRACE_SLOT_CLOSED)
+			return false;
+	}
+	return true;
+}
+
+/* Is it so of every line behind `leaf` that could have blocks of the leaf's line number `at`? */
+static bool is_so_behind(uint64_t leaf, uint32_t at, bool (*is_so)(struct mtrace_live_line *line))
+{
+	uint32_t lines = MTRACE_LEAF_LINES(leaf);
+	uint32_t first = (at * LIVE_GRANULES + lines - 1) / lines, next = ((at + 1) * LIVE_GRANULES + lines - 1) / lines;
+	while ((leaf = next_leaf(leaf))) {
+		struct mtrace_live_line *line = live_line(leaf, first), *last = live_line(leaf, next - 1);
+		if (line == live_no_line() || last == live_no_line())
+			return segment_damaged();
+		for (; line <= last; line++)
+			if (!is_so(line))
+				return false;
+	}
+	return true;
+}
+
+__attribute__((noinline)) bool live_put_before(struct live_place at, uintptr_t address, uint64_t word, uint32_t side)
+{
+	uint64_t line = (uint64_t)(at.line - line_at(MTRACE_LEAF_LINE(at.leaf)));
+	struct slot found;
+	if (unlikely(line >= MTRACE_LEAF_LINES(at.leaf))) /* somebody wrote into the segment */
+		return false;
+	if (is_so_behind(at.leaf, (uint32_t)line, has_no_block) && is_so_behind(at.leaf, (uint32_t)line, close_line))
+		atomic_store_explicit(&at.line->mixed, LIVE_BY_LINE, memory_order_relaxed); /* L6 */
+	else if (find_slot(next_leaf(at.leaf), address, &found, NULL))
+		return false;
+	return live_put_anywhere(at, address, word, side);
 }
 
 static uint64_t first_leaf(atomic_word *page)
@@ -274,11 +309,6 @@ static uint64_t first_leaf(atomic_word *page)
 	return atomic_load_explicit(page, memory_order_acquire); /* pairs: L3 */
 }
 
-__attribute__((noinline)) bool live_is_behind(uint64_t first, uintptr_t address)
-{
-	struct slot found;
-	return find_slot(next_leaf(first), address, &found, NULL);
-}
 
 /* The side of a slot: lines are aligned to their size. */
 static _Atomic uint32_t *side_of(atomic_word *word)
@@ -463,12 +493,22 @@ struct sweep {
 	uint64_t page; /* family << 61 | address, see huge_key */
 };
 
+/* 0: none. */
+static uint64_t take_block(atomic_word *slot)
+{
+	uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+	while (word && word != MTRACE_SLOT_CLOSED) /* L7; each failure is its owner's free or move */
+		if (atomic_compare_exchange_weak_explicit(slot, &word, 0, memory_order_acq_rel, memory_order_acquire))
+			return word;
+	return 0;
+}
+
 /* L1 holds but for what live.h says: an exchange finds each block once. */
 static void sweep_line(const struct sweep *s, struct mtrace_live_line *line)
 {
 	for (uint32_t i = 0; i < MTRACE_LIVE_SLOTS; i++) {
 		struct live_block old;
-		uint64_t word = atomic_exchange_explicit(&line->word[i], 0, memory_order_acq_rel);
+		uint64_t word = take_block(&line->word[i]);
 		uint64_t key = s->page | (uint64_t)MTRACE_SLOT_GRANULE(word) << 3;
 		if (!word)
 			continue;

@@ -12,13 +12,15 @@
  *      nobody else's until the real allocator has it back, and no insert takes a slot that is full.
  *   L2 an address has at most one slot with its granule on its page's chain of leaves (allocators hand an address out
  *      once; a second insert finds the first one's slot and replaces it).
+ *   L7 a slot of a leaf that has another one in front of it may be closed: when it is empty, by compare-and-swap, for good. So
+ *      of a line behind which all slots that could have its blocks are closed, no block is there, or will be.
  *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
  *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
  *   L6 a line says how far a block of its may be from its home slot (enum live_mixed): in another slot of the line, which is
- *      said before the block is there, or in a smaller leaf, which a leaf's lines say from before it is found. None of it is
- *      taken back. So in a line of neither one look tells whether a block is there. Who looks for a block of its own sees
- *      what was said when it was put in, by the order that brought it the address.
+ *      said before the block is there, or in a smaller leaf, which a leaf's lines say from before it is found until what is
+ *      behind them is closed (L7). So in a line of neither one look tells whether a block is there. Who looks for a block of
+ *      its own sees what was said when it was put in, by the order that brought it the address.
  *   L5 where an address may be live several times (the family JNI_BUFFER), L2 does not hold, slots are cleared by
  *      compare-and-swap, too, and such an address is never replaced or moved: each success of a remove is one insert's.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.
@@ -79,9 +81,6 @@ bool live_remove_one(enum mtrace_family family, uintptr_t address, struct live_b
 
 /* ---- the common case, in line: the page has a leaf, the block's line has room, the block was not there ---- */
 
-/* Is a block of this address in a leaf behind the page's first one (or is that damaged)? */
-bool live_is_behind(uint64_t first, uintptr_t address);
-
 static inline uint32_t live_granule(uintptr_t address)
 {
 	return (uint32_t)(address & 4095) >> 3;
@@ -141,7 +140,7 @@ static inline uint64_t live_first_leaf(enum mtrace_family family, uintptr_t addr
 	return live_leaf_remembered(family, address, near);
 }
 
-/* Line 0, in which no block is found and none is put: every word is a huge one's, which the slow paths look at again. */
+/* Line 0, in which no block is found and none is put: every slot is closed. */
 static inline struct mtrace_live_line *live_no_line(void)
 {
 	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES];
@@ -284,8 +283,27 @@ static inline __attribute__((always_inline)) bool live_drop_home(struct live_pla
 	return true;
 }
 
+/* Its home, if that is empty; else another, which the line says from now on (L6): before the block is put in. */
+static inline uint32_t live_choose_slot(struct mtrace_live_line *line, uint32_t empty, uint32_t home)
+{
+	if (empty & 1u << home)
+		return home;
+	if (live_mixed(line) == LIVE_BY_HOME)
+		atomic_store_explicit(&line->mixed, LIVE_BY_LINE, memory_order_relaxed);
+	return (uint32_t)__builtin_ctz(empty);
+}
+
 /* In a line that is LIVE_BY_LINE: any slot that is empty, unless the block is there. false: nothing was done. */
-bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side);
+static inline bool live_put_anywhere(struct live_place at, uintptr_t address, uint64_t word, uint32_t side)
+{
+	uint32_t empty = live_empty(at.line), found = live_of_granule(at.line, live_granules(address));
+	if (unlikely(!empty) || (unlikely(found) && (live_granule(address) || found & ~empty)))
+		return false;
+	return live_take(at.line, live_choose_slot(at.line, empty, at.home), word, side);
+}
+
+/* The same in a line that is LIVE_BY_PAGE, unless the block is behind it. Once nothing is, it is LIVE_BY_LINE (L7). */
+bool live_put_before(struct live_place at, uintptr_t address, uint64_t word, uint32_t side);
 
 /* Puts a new block where there is nothing in its way. false: nothing was done, live_insert knows better. `at` is what
    live_find said: leaves that came in front of it since have no slot of this address. */
@@ -297,9 +315,8 @@ static inline __attribute__((always_inline)) bool live_put(struct live_place at,
 		return false;
 	if (mixed == LIVE_BY_HOME)
 		return live_put_home(at, live_word(address, row, size), side);
-	if (unlikely(mixed != LIVE_BY_LINE) && unlikely(live_is_behind(at.leaf, address)))
-		return false;
-	return live_put_anywhere(at, address, live_word(address, row, size), side);
+	return likely(mixed == LIVE_BY_LINE) ? live_put_anywhere(at, address, live_word(address, row, size), side)
+					     : live_put_before(at, address, live_word(address, row, size), side);
 }
 
 /* The slot of a block in its line, MTRACE_LIVE_SLOTS: none. */

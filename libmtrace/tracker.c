@@ -210,35 +210,35 @@ static __attribute__((noinline)) void insert_slowly(struct thread_state *self, u
 }
 
 /* The block is in the table. */
-static inline void *count_allocated(struct thread_state *self, void *p, uint32_t row, size_t size)
+static inline __attribute__((always_inline)) void *count_allocated(struct thread_state *self, void *p, uint32_t row, size_t size)
 {
-	return counts_live_is_due(self, (int64_t)size) ? tracker_finish_due(p, row, size) : tracker_finish_elsewhere(p, row, size);
+	if (counts_live_is_due(self, (int64_t)size))
+		return tracker_finish_due(p, row, size);
+	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
+	if (unlikely(!counts_is_own(tally, row)))
+		return tracker_finish_elsewhere(p, row, size);
+	counts_add_allocated(tally, size);
+	self->allocated = p;
+	event_go_out(self);
+	return p;
 }
 
-__attribute__((noinline)) void *tracker_finish_insert(void *p, uint32_t row, size_t size)
-{
-	struct thread_state *self = &thread_self;
-	struct live_place place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &self->work->near);
-	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
-		insert_slowly(self, (uintptr_t)p, row, size);
-	return count_allocated(self, p, row, size);
-}
-
-__attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, struct mtrace_live_line *line,
+__attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf, struct mtrace_live_line *line,
 						   uint32_t home)
 {
 	struct thread_state *self = &thread_self;
-	struct live_place place = {.line = line, .home = home};
-	if (unlikely(live_mixed(line) != LIVE_BY_LINE) || unlikely(size >= MTRACE_SLOT_SIZE_HUGE) ||
-	    unlikely(!live_put_anywhere(place, (uintptr_t)p, live_word((uintptr_t)p, row, size), self->side)))
-		return tracker_finish_insert(p, row, size);
+	struct live_place place = {leaf, line, home};
+	if (unlikely(!leaf))
+		place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &self->work->near);
+	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
+		insert_slowly(self, (uintptr_t)p, row, size);
 	return count_allocated(self, p, row, size);
 }
 
 __attribute__((noinline)) void *tracker_finish_changed(void *p, size_t size, const struct here *here)
 {
 	struct unwind_start at = here_start(here);
-	return tracker_finish_insert(p, capture_changed(&thread_self, MTRACE_KIND_MALLOC, &at), size);
+	return tracker_finish_put(p, capture_changed(&thread_self, MTRACE_KIND_MALLOC, &at), size, 0, NULL, 0);
 }
 
 static __attribute__((noinline)) void *count_due_freed(struct thread_state *self, void *p, uint32_t row, size_t size,

@@ -38,10 +38,10 @@ static inline __attribute__((always_inline)) void *usual_allocated(struct thread
 	if (unlikely(!row))
 		return tracker_finish_changed(p, size, here);
 	if (live_mixed(place.line) != LIVE_BY_HOME)
-		return tracker_finish_put(p, row, size, place.line, place.home);
+		return tracker_finish_put(p, row, size, place.leaf, place.line, place.home);
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE) ||
 	    unlikely(!live_put_home(place, live_word((uintptr_t)p, row, size), self->side)))
-		return tracker_finish_insert(p, row, size);
+		return tracker_finish_put(p, row, size, place.leaf, place.line, place.home);
 	if (counts_live_is_due(self, (int64_t)size))
 		return tracker_finish_due(p, row, size);
 	struct mtrace_tally *tally = counts_tally(&work->tallies, row);

@@ -190,6 +190,121 @@ static void expect_same(const struct live_block *a, const struct live_block *b)
 	ck_assert(a->side == NOT_TOLD || a->side == b->side);
 }
 
+struct given_up {
+	uint32_t blocks[2];
+	uint64_t bytes[2];
+};
+
+static void give_up(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context)
+{
+	ck_assert_uint_eq(address >> 20, 0x7f0000000000 >> 20);
+	struct given_up *sum = context;
+	ck_assert(family == MALLOC || family == POOL);
+	sum->blocks[family]++;
+	sum->bytes[family] += old->size;
+	ck_assert_uint_eq(old->row, family == MALLOC ? 9 : 11);
+}
+
+/* ---- leaves behind others ---- */
+
+static uint32_t closed_slots(void)
+{
+	const struct mtrace_live_line *lines = (void *)segment.base[MTRACE_REGION_LIVE_LINES];
+	uint32_t closed = 0;
+	for (uint64_t i = 1; i < atomic_load(&segment.used[MTRACE_REGION_LIVE_LINES]); i++)
+		for (uint32_t slot = 0; slot < MTRACE_LIVE_SLOTS; slot++)
+			closed += lines[i].word[slot] == MTRACE_SLOT_CLOSED;
+	return closed;
+}
+
+/* The page of six blocks, 8 bytes apart, of which the first has a line to itself, as it is large: five stand in that line,
+   and the sixth in the first line of a larger leaf in front of it. */
+#define CROWDED ((uintptr_t)0x7f0000000000)
+enum { CROWD = 6 };
+
+static void crowd(void)
+{
+	struct live_block old;
+	for (uint32_t i = 0; i < CROWD; i++) {
+		struct live_block block = block_of(i + 1, i ? 8 : 4000);
+		ck_assert_int_eq(put_in(MALLOC, CROWDED + i * 8, &block, &old, NULL), LIVE_DONE);
+	}
+}
+
+START_TEST(what_is_behind_a_line_is_closed_when_it_is_empty)
+{
+	struct live_near near = {0};
+	struct live_block block = block_of(9, 8), old;
+	struct live_place before_it_grew;
+	put_in(MALLOC, CROWDED, &block, &old, &near);
+	before_it_grew = live_find(MALLOC, CROWDED + 64, &near);
+	ck_assert(take_out(MALLOC, CROWDED, &old, &near));
+	crowd();
+	ck_assert_int_eq(live_mixed(live_find(MALLOC, CROWDED, &near).line), LIVE_BY_PAGE);
+	for (uint32_t i = 0; i < CROWD - 1; i++) { /* while one is left, all is looked through and nothing closed */
+		struct live_block again = block_of(1, 8);
+		ck_assert_int_eq(put_in(MALLOC, CROWDED + 128, &again, &old, &near), LIVE_DONE);
+		ck_assert(take_out(MALLOC, CROWDED + 128, &old, &near));
+		ck_assert_uint_eq(closed_slots(), 0);
+		expect_removed(CROWDED + i * 8, i + 1, i ? 8 : 4000);
+	}
+	ck_assert_int_eq(put_in(MALLOC, CROWDED, &block, &old, &near), LIVE_DONE);
+	ck_assert_uint_eq(closed_slots(), MTRACE_LIVE_SLOTS);
+	ck_assert_int_eq(live_mixed(live_find(MALLOC, CROWDED, &near).line), LIVE_BY_LINE);
+	ck_assert(!live_put(before_it_grew, CROWDED + 64, block.row, block.side, block.size));
+	ck_assert_int_eq(put_in(MALLOC, CROWDED, &block, &old, &near), LIVE_REPLACED);
+	expect_removed(CROWDED, 9, 8);
+	expect_removed(CROWDED + (CROWD - 1) * 8, CROWD, 8);
+	ck_assert(!take_out(MALLOC, CROWDED, &old, &near));
+}
+END_TEST
+
+START_TEST(a_missed_free_behind_a_line_is_reported)
+{
+	struct live_near near = {0};
+	struct live_block block = block_of(9, 8), old;
+	crowd();
+	for (uint32_t i = 0; i < CROWD; i++) {
+		ck_assert_int_eq(put_in(MALLOC, CROWDED + i * 8, &block, &old, &near), LIVE_REPLACED);
+		ck_assert_uint_eq(old.row, i + 1);
+		ck_assert_int_eq(put_in(MALLOC, CROWDED + i * 8, &block, &old, &near), LIVE_REPLACED);
+		ck_assert_uint_eq(old.row, 9);
+	}
+}
+END_TEST
+
+/* A line of 26 whose granules, 158 to 177, are of two lines of the three behind. */
+START_TEST(a_line_before_two_others_forgets_neither)
+{
+	struct live_near near = {0};
+	struct live_block first = block_of(1, 290), small = block_of(2, 8), old;
+	ck_assert_int_eq(put_in(MALLOC, CROWDED + 171 * 8, &first, &old, &near), LIVE_DONE);
+	for (uint32_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(put_in(MALLOC, CROWDED + i * 8, &small, &old, &near), LIVE_DONE);
+	for (uint32_t i = 0; i < CROWD; i++)
+		ck_assert(take_out(MALLOC, CROWDED + i * 8, &old, &near));
+	ck_assert_int_eq(put_in(MALLOC, CROWDED + 160 * 8, &small, &old, &near), LIVE_DONE);
+	ck_assert_ptr_eq(live_find(MALLOC, CROWDED + 160 * 8, &near).line, live_find(MALLOC, CROWDED + 171 * 8, &near).line);
+	ck_assert_int_eq(put_in(MALLOC, CROWDED + 171 * 8, &small, &old, &near), LIVE_REPLACED);
+	ck_assert_uint_eq(old.row, 1);
+}
+END_TEST
+
+START_TEST(what_is_closed_stays_so_when_all_is_removed)
+{
+	struct live_near near = {0};
+	struct live_block block = block_of(9, 8), old;
+	struct given_up sum = {{0, 0}, {0, 0}};
+	crowd();
+	for (uint32_t i = 0; i < CROWD; i++)
+		ck_assert(take_out(MALLOC, CROWDED + i * 8, &old, &near));
+	put_in(MALLOC, CROWDED, &block, &old, &near);
+	live_remove_all(give_up, &sum);
+	ck_assert_uint_eq(sum.blocks[MALLOC], 1);
+	ck_assert_uint_eq(closed_slots(), MTRACE_LIVE_SLOTS);
+}
+END_TEST
+
 /* Random operations on addresses that crowd a few pages, against a plain array. */
 START_TEST(random_operations_match_a_reference)
 {
@@ -216,6 +331,7 @@ START_TEST(random_operations_match_a_reference)
 				expect_same(&old, &was);
 		}
 	}
+	ck_assert_uint_gt(closed_slots(), 0);
 }
 END_TEST
 
@@ -239,21 +355,6 @@ static void *hammer(void *argument)
 				return "remove";
 	}
 	return NULL;
-}
-
-struct given_up {
-	uint32_t blocks[2];
-	uint64_t bytes[2];
-};
-
-static void give_up(enum mtrace_family family, uintptr_t address, const struct live_block *old, void *context)
-{
-	ck_assert_uint_eq(address >> 20, 0x7f0000000000 >> 20);
-	struct given_up *sum = context;
-	ck_assert(family == MALLOC || family == POOL);
-	sum->blocks[family]++;
-	sum->bytes[family] += old->size;
-	ck_assert_uint_eq(old->row, family == MALLOC ? 9 : 11);
 }
 
 /* Of both families, one beside the other, small and huge, a chain of leaves, and one that is moving. */
@@ -290,6 +391,7 @@ START_TEST(threads_share_lines_without_loss)
 		pthread_join(threads[i], &trouble);
 		ck_assert_msg(!trouble, "%s", (const char *)trouble);
 	}
+	ck_assert_uint_gt(closed_slots(), 0);
 }
 END_TEST
 
@@ -423,6 +525,10 @@ int main(void)
 	tcase_add_test(plain, a_move_keeps_the_block_until_it_ends);
 	tcase_add_test(plain, a_cancelled_move_leaves_all_as_it_was);
 	tcase_add_test(plain, a_move_ends_only_its_own_block);
+	tcase_add_test(plain, what_is_behind_a_line_is_closed_when_it_is_empty);
+	tcase_add_test(plain, a_missed_free_behind_a_line_is_reported);
+	tcase_add_test(plain, a_line_before_two_others_forgets_neither);
+	tcase_add_test(plain, what_is_closed_stays_so_when_all_is_removed);
 	tcase_add_test(plain, random_operations_match_a_reference);
 	tcase_add_test(plain, one_address_several_times);
 	tcase_add_test(plain, too_often_at_one_address_is_said);

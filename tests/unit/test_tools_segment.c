@@ -716,6 +716,20 @@ START_TEST(loops_and_shared_lines_end)
 }
 END_TEST
 
+START_TEST(a_closed_slot_is_no_loss)
+{
+	uint32_t row = fake_stack(f, MTRACE_KIND_MALLOC, fake_module(f, "/a", 0), (uint64_t[]){0x10, 0});
+	fake_malloc(f, row, 0x7f0000001000, 10, 0);
+	fake_malloc(f, row, 0x7f0000001010, 10, 0);
+	uint64_t *slot = fake_slot(f, MTRACE_FAMILY_MALLOC, 0x7f0000001010);
+	fake_free(f, row, 0x7f0000001010, 10);
+	*slot = MTRACE_SLOT_CLOSED;
+	struct profile_process *q = read_it();
+	ck_assert_uint_eq(q->skipped, 0);
+	ck_assert_uint_eq(q->totals.live_blocks, 1);
+}
+END_TEST
+
 START_TEST(a_sparse_giant_costs_what_is_in_it)
 {
 	fill_some();
@@ -815,6 +829,7 @@ static Suite *suite(void)
 	tcase_add_test(hostile, flipped_bits_are_survived);
 	tcase_add_test(hostile, random_words_in_tables_are_survived);
 	tcase_add_test(hostile, loops_and_shared_lines_end);
+	tcase_add_test(hostile, a_closed_slot_is_no_loss);
 	tcase_add_test(hostile, a_sparse_giant_costs_what_is_in_it);
 	suite_add_tcase(s, says);
 	suite_add_tcase(s, hostile);

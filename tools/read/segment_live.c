@@ -166,7 +166,7 @@ static void read_line(struct walk *w, uint64_t index, uint32_t which, uint32_t l
 	}
 	for (unsigned i = 0; i < MTRACE_LIVE_SLOTS; i++) {
 		uint64_t word = line->word[i];
-		if (word == 0)
+		if (word == 0 || word == MTRACE_SLOT_CLOSED)
 			continue;
 		if (MTRACE_SLOT_GRANULE(word) * lines >> 9 == which)
 			read_slot(w, word, line->side[i], key);
