@@ -110,6 +110,8 @@ static bool follow(struct rewalk *r)
 	struct memo_frame *frames = r->m->frames;
 	uint32_t met = r->met, i = met - 1;
 	uintptr_t fp = r->w.at.fp;
+	if (likely(memo_stands(r->m, i)))
+		return true;
 	for (;;) {
 		i = memo_follow_words(frames, i);
 		if (i == 0)
@@ -200,16 +202,17 @@ static bool walk_until_met(struct rewalk *r)
 /* ---- keeping ---------------------------------------------------------------------------------------- */
 
 /* What the frame inside, f, means for arriving at the frame outside it, and that one's needs for f (M2). */
-static inline void link_frames(struct memo_frame *outer, struct memo_frame *f)
+static inline void link_frames(struct memo *m, struct memo_frame *outer, struct memo_frame *f)
 {
 	uint32_t needs = outer->flags & MEMO_NEED_FP, flagged = f->flags & MEMO_UNUSUAL;
-	outer->flags &= ~(uint32_t)MEMO_LOADS_FP;
+	outer->flags &= (uint16_t)~MEMO_LOADS_FP;
 	if (unlikely(needs) && !flagged) {
 		flagged = saves_fp(f);
 		outer->flags |= flagged ? MEMO_LOADS_FP : 0;
 		f->flags |= flagged ? 0 : MEMO_NEED_FP;
 	}
 	outer->check = memo_pc(outer) | (unlikely(flagged) ? MEMO_FLAGGED : 0);
+	memo_list_arrival(m, outer, f);
 }
 
 /* Puts the walked frames inside the `kept` ones. false: the walk did not go outwards all the way (M3). */
@@ -223,9 +226,10 @@ static inline bool keep(struct rewalk *r, uint32_t kept)
 		*to = *--from;
 		to->flags &= MEMO_EXACT | MEMO_INTERRUPTED | MEMO_UNUSUAL;
 		to->flags |= unlikely((to->flags & MEMO_UNUSUAL) || rule_kind(to->rule) == RULE_FP) ? MEMO_NEED_FP : 0;
+		to->words = 0;
 		if (likely(to != m->frames)) {
 			outwards &= to[-1].sp > to->sp;
-			link_frames(to - 1, to);
+			link_frames(m, to - 1, to);
 		}
 	}
 	m->count = kept + r->walked;
@@ -294,7 +298,7 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 	if (m->count && unlikely(m->end != UNWIND_WHOLE) && !end_stands(m, &rules))
 		m->count = 0;
 	uint32_t count = m->count;
-	if (count && is_at(&m->frames[count - 1], start, 0) && memo_follow_words(m->frames, count - 1) == 0)
+	if (count && is_at(&m->frames[count - 1], start, 0) && memo_stands(m, count - 1))
 		return count;
 	return rewalk(m, start, bounds, &rules);
 }
@@ -330,8 +334,8 @@ static uint8_t fill_up(struct recent *r, uint32_t words)
 	return (uint8_t)words;
 }
 
-/* The outermost frame where the words are few enough, else the innermost one that is not new, or near it: every fourth, as
-   the memo is looked at by fours. Never the innermost of all. */
+/* The outermost frame where the words are few enough, else the innermost one that is not new, or near it. Never the innermost
+   of all. */
 static uint32_t joint_of(const struct memo *m, uint32_t kept)
 {
 	enum { FARTHEST = RECENT_WORDS - 4 };
@@ -339,8 +343,8 @@ static uint32_t joint_of(const struct memo *m, uint32_t kept)
 	if (innermost <= FARTHEST)
 		return 0;
 	if (innermost - joint > FARTHEST)
-		joint = innermost - FARTHEST + 3;
-	return joint & ~3u;
+		joint = innermost - FARTHEST;
+	return joint;
 }
 
 enum { WITHOUT_CREDIT = 16, FOUND_EARNS = 2 }; /* without credit one in so many misses is remembered all the same */

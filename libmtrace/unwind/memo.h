@@ -14,6 +14,9 @@
  *   M3 every word that is compared lies on the calling thread's own stack, above the sp it runs on. A walk that left
  *      that stack, or needed other registers, is not kept.
  *   M4 frames are kept under one generation of the rules; a dlclose ends them (rules.h, R2).
+ *   M5 words[frames[i].words ..) are the one or two that arriving at frames[i] takes, from the frame inside it: the return
+ *      address, and the frame register before it; or one that never agrees, where it takes more. So frames[0 .. i] stand
+ *      when the first frames[i].words agree.
  *   So the frames and the end never depend on what the memo held.
  *
  * One memo a thread, used by that thread only and never by a signal handler that interrupted its use. A walk that was
@@ -38,7 +41,8 @@ struct memo_frame {
 	uint32_t tag;  /* as in struct unwind_frame */
 	uint32_t note; /* the caller's own number; 0 when the frame is new */
 	uint32_t rule; /* of this frame: what its step outwards reads */
-	uint32_t flags;
+	uint16_t flags;
+	uint16_t words; /* that lead from here to the outermost frame: the memo's first so many */
 };
 _Static_assert(sizeof(struct memo_frame) == 40, "five words");
 
@@ -52,11 +56,19 @@ enum {
 
 #define MEMO_FLAGGED ((uintptr_t)1 << 63) /* no return address has this bit */
 
+/* What arriving at a frame takes, in one list of all frames, outermost first: so that all that is outside a frame is compared
+   in one go. */
+struct memo_word {
+	const uintptr_t *at;
+	uintptr_t value;
+};
+
 struct memo {
 	uint32_t count;
 	uint32_t end;        /* enum unwind_end */
 	uint64_t generation; /* of the rules; 0: nothing is kept */
 	struct memo_frame frames[UNWIND_MAX_DEPTH];
+	struct memo_word words[2 * UNWIND_MAX_DEPTH]; /* M5 */
 	union {
 		struct memo_frame walked[UNWIND_MAX_DEPTH];  /* of the walk under way, innermost first */
 		struct unwind_frame plain[UNWIND_MAX_DEPTH]; /* the caller's, for a walk that the memo cannot do */
@@ -124,6 +136,41 @@ static inline __attribute__((always_inline)) uint32_t memo_follow_words(const st
 	}
 }
 
+static const uintptr_t memo_nothing = 0;
+
+/* M5, of a memo's frame and the one inside it. */
+static inline void memo_list_arrival(struct memo *m, const struct memo_frame *outer, struct memo_frame *inner)
+{
+	struct memo_word *to = m->words + outer->words;
+	if (unlikely(inner->flags & MEMO_UNUSUAL)) {
+		*to++ = (struct memo_word){&memo_nothing, 1};
+	} else {
+		if (unlikely(outer->flags & MEMO_LOADS_FP))
+			*to++ = (struct memo_word){(const uintptr_t *)(outer->sp - rule_slot(inner->rule)), outer->fp};
+		*to++ = (struct memo_word){(const uintptr_t *)(outer->sp - ARCH_WORD), memo_pc(outer)};
+	}
+	inner->words = (uint16_t)(to - m->words);
+}
+
+static inline bool memo_word_differs(const struct memo_word *w)
+{
+	return word_at((uintptr_t)w->at) != w->value;
+}
+
+/* Do the words still lead from frames[i] to the outermost frame (M5)? All of them lie on the running thread's own stack (M3). */
+static inline __attribute__((always_inline)) bool memo_stands(const struct memo *m, uint32_t i)
+{
+	const struct memo_word *w = m->words + m->frames[i].words, *fours = m->words + m->frames[i].words % 4;
+	for (; w != fours; w -= 4)
+		if (unlikely(memo_word_differs(w - 1)) || unlikely(memo_word_differs(w - 2)) ||
+		    unlikely(memo_word_differs(w - 3)) || unlikely(memo_word_differs(w - 4)))
+			return false;
+	while (w-- != m->words)
+		if (unlikely(memo_word_differs(w)))
+			return false;
+	return true;
+}
+
 /* ---- ways in, walked lately ----
  *
  * Programs go to and fro between a few places, and further out the stack stays. Each place (pc, sp) that a walk began at
@@ -142,7 +189,7 @@ struct recent {
 	uint8_t words;    /* a multiple of four, not 0: the last, which leads to the joint, is repeated */
 	uint8_t found;    /* since it was thought of giving it up */
 	uintptr_t fp;
-	struct memo_joint joint; /* at: a multiple of four; 0: the outermost, which ends every such walk */
+	struct memo_joint joint; /* at 0: the outermost, which ends every such walk */
 	uint32_t offset[RECENT_WORDS]; /* from sp */
 	uint64_t value[RECENT_WORDS];
 	uint64_t reserved[3];
@@ -198,26 +245,6 @@ static inline bool recent_agrees(const struct recent *r)
 	return true;
 }
 
-/* Do four frames stand, of which a word differs, or one takes more than its word? */
-static inline bool memo_four_stand(const struct memo_frame *f)
-{
-	for (int i = 1; i <= 4; i++)
-		if (memo_differs(f - i) && !memo_arrives_again(f - i))
-			return false;
-	return true;
-}
-
-/* Do the words still lead from frames[i] to the outermost frame? i is a multiple of four. */
-static inline bool memo_stands(const struct memo_frame *frames, uint32_t i)
-{
-	for (const struct memo_frame *f = frames + i; f != frames; f -= 4)
-		if ((unlikely(memo_differs(f - 1)) || unlikely(memo_differs(f - 2)) || unlikely(memo_differs(f - 3)) ||
-		     unlikely(memo_differs(f - 4))) &&
-		    unlikely(!memo_four_stand(f)))
-			return false;
-	return true;
-}
-
 /* Is the memo's frame the one that the words lead to? */
 static inline __attribute__((always_inline)) bool memo_has_joint(const struct memo *m, const struct memo_joint *j,
 								 uint32_t generation)
@@ -248,7 +275,7 @@ static inline __attribute__((always_inline)) const struct recent *recents_find(s
 		if (r->sp == sp && r->pc == pc && (likely(r->what == kind) || (r->what == (kind | RECENT_NEEDS_FP) && r->fp == *fp)) &&
 		    likely(recent_agrees(r)) &&
 		    (r->joint.at == 0 ||
-		     (likely(memo_has_joint(m, &r->joint, (uint32_t)all->stamp)) && likely(memo_stands(m->frames, r->joint.at))))) {
+		     (likely(memo_has_joint(m, &r->joint, (uint32_t)all->stamp)) && likely(memo_stands(m, r->joint.at))))) {
 			r->found = 1;
 			return r;
 		}

@@ -53,7 +53,7 @@ static inline struct route *start_of(struct routes *all, const struct unwind_sta
 /* T2. */
 static inline uint32_t result_of(const struct route_end *e, const struct memo *m, uint64_t stamp)
 {
-	bool joins = memo_has_joint(m, &e->joint, (uint32_t)stamp) && memo_follow_words(m->frames, e->joint.at) == 0;
+	bool joins = memo_has_joint(m, &e->joint, (uint32_t)stamp) && memo_stands(m, e->joint.at);
 	return joins ? e->result : 0;
 }
 

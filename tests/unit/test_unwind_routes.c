@@ -79,6 +79,8 @@ static uint32_t walk(const struct made *made)
 	memcpy(memo->frames + kept, made->frames + kept, (DEPTH - kept) * sizeof *made->frames);
 	for (uint32_t i = kept; i < DEPTH; i++)
 		memo->frames[i].note = sum_of(made->frames, i + 1);
+	for (uint32_t i = kept ? kept : 1; i < DEPTH; i++)
+		memo_list_arrival(memo, &memo->frames[i - 1], &memo->frames[i]);
 	memo->count = DEPTH;
 	memo->end = UNWIND_WHOLE;
 	memo->generation = STAMP;
@@ -102,6 +104,13 @@ static bool recall(const uint32_t *functions)
 	uint32_t kept = walk(&made);
 	routes_learn(routes, memo, &made.start, kept, STAMP, KIND, wanted);
 	return false;
+}
+
+/* Walked and learnt, `kept` of its outermost frames being a memo's already, with the result 99. */
+static void learn(const struct made *made, uint32_t kept)
+{
+	walk(made);
+	routes_learn(routes, memo, &made->start, kept, STAMP, KIND, 99);
 }
 
 static uint64_t state;
@@ -171,19 +180,33 @@ START_TEST(a_word_that_changed_is_noticed)
 }
 END_TEST
 
-/* The frame register at the start decides further out: it is compared. */
-START_TEST(the_frame_register_is_compared_where_it_matters)
+static struct made make_one(void)
 {
 	uint32_t functions[DEPTH];
 	path(5, 4, 0, functions);
-	struct made made = make(functions);
+	return make(functions);
+}
+
+/* The frame at `i` needs the register that the frame inside it has saved: where that stands now, as 4096. */
+static uintptr_t *load_register(struct made *made, uint32_t i)
+{
+	uintptr_t *saved = (uintptr_t *)(made->frames[i].sp - 16);
+	made->frames[i + 1].rule = 16; /* slot 2: below the return address */
+	made->frames[i].flags = MEMO_NEED_FP | MEMO_LOADS_FP;
+	made->frames[i].fp = *saved = 4096;
+	return saved;
+}
+
+/* The frame register at the start decides further out: it is compared. */
+START_TEST(the_frame_register_is_compared_where_it_matters)
+{
+	struct made made = make_one();
 	for (uint32_t i = 0; i < DEPTH; i++) {
 		made.frames[i].flags = MEMO_NEED_FP;
 		made.frames[i].fp = 4096;
 	}
 	made.start.fp = 4096;
-	walk(&made);
-	routes_learn(routes, memo, &made.start, 0, STAMP, KIND, 99);
+	learn(&made, 0);
 	ck_assert_uint_eq(find(&made), 99);
 	made.start.fp = 8192;
 	ck_assert_uint_eq(find(&made), 0);
@@ -193,17 +216,21 @@ END_TEST
 /* A frame that loads the register which an outer one needs: that word is compared, too. */
 START_TEST(a_saved_frame_register_is_compared)
 {
-	uint32_t functions[DEPTH];
-	path(5, 4, 0, functions);
-	struct made made = make(functions);
-	struct memo_frame *outer = &made.frames[DEPTH - 2], *inner = &made.frames[DEPTH - 1];
-	inner->rule = 16; /* slot 2: below the return address */
-	outer->flags = MEMO_NEED_FP | MEMO_LOADS_FP;
-	outer->fp = 4096;
-	uintptr_t *saved = (uintptr_t *)(outer->sp - 16);
-	*saved = 4096;
-	walk(&made);
-	routes_learn(routes, memo, &made.start, 0, STAMP, KIND, 99);
+	struct made made = make_one();
+	uintptr_t *saved = load_register(&made, DEPTH - 2);
+	learn(&made, 0);
+	ck_assert_uint_eq(find(&made), 99);
+	*saved = 8192;
+	ck_assert_uint_eq(find(&made), 0);
+}
+END_TEST
+
+/* And where it is the memo that tells what is outside. */
+START_TEST(a_saved_frame_register_is_compared_in_the_memo)
+{
+	struct made made = make_one();
+	uintptr_t *saved = load_register(&made, 3);
+	learn(&made, DEPTH - 4);
 	ck_assert_uint_eq(find(&made), 99);
 	*saved = 8192;
 	ck_assert_uint_eq(find(&made), 0);
@@ -213,30 +240,33 @@ END_TEST
 /* Two walks that read the same word first, and then one the saved register and one the next return address: the first stays. */
 START_TEST(the_next_word_has_one_place)
 {
-	uint32_t functions[DEPTH];
-	path(5, 4, 0, functions);
-	struct made made = make(functions);
-	walk(&made);
-	routes_learn(routes, memo, &made.start, 0, STAMP, KIND, 98);
-	ck_assert_uint_eq(find(&made), 98);
+	struct made made = make_one();
+	learn(&made, 0);
+	ck_assert_uint_eq(find(&made), 99);
 	uint32_t used = routes->used;
 	made.frames[DEPTH - 1].rule = 16;
 	made.frames[DEPTH - 2].flags = MEMO_NEED_FP | MEMO_LOADS_FP;
 	memo->count = 0;
-	walk(&made);
-	routes_learn(routes, memo, &made.start, 0, STAMP, KIND, 99);
+	learn(&made, 0);
 	ck_assert_uint_eq(routes->used, used);
 }
 END_TEST
 
 START_TEST(a_step_that_is_taken_anew_is_not_learnt)
 {
-	uint32_t functions[DEPTH];
-	path(5, 4, 0, functions);
-	struct made made = make(functions);
+	struct made made = make_one();
 	made.frames[DEPTH - 1].flags = MEMO_UNUSUAL;
-	walk(&made);
-	routes_learn(routes, memo, &made.start, 0, STAMP, KIND, 99);
+	learn(&made, 0);
+	ck_assert_uint_eq(find(&made), 0);
+}
+END_TEST
+
+START_TEST(a_step_that_is_taken_anew_in_the_memo_is_not_believed)
+{
+	struct made made = make_one();
+	made.frames[4].flags = MEMO_UNUSUAL;
+	learn(&made, DEPTH - 4);
+	ck_assert_uint_gt(routes->used, 0);
 	ck_assert_uint_eq(find(&made), 0);
 }
 END_TEST
@@ -304,6 +334,8 @@ int main(void)
 	tcase_add_test(all, a_saved_frame_register_is_compared);
 	tcase_add_test(all, the_next_word_has_one_place);
 	tcase_add_test(all, a_step_that_is_taken_anew_is_not_learnt);
+	tcase_add_test(all, a_saved_frame_register_is_compared_in_the_memo);
+	tcase_add_test(all, a_step_that_is_taken_anew_in_the_memo_is_not_believed);
 	tcase_add_test(all, what_does_not_pay_rests);
 	tcase_add_test(all, what_pays_has_all_the_room);
 	tcase_add_test(all, stacks_too_different_are_left);
