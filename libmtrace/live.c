@@ -5,7 +5,7 @@
 
 #define ROOT_MASK (MTRACE_LIVE_ROOT_ENTRIES - 1)
 #define LINES_MOST 128u
-#define LIVE_GRANULES 512u /* of a page */
+#define GRANULES 512u /* of 8 bytes, of a page */
 
 typedef _Atomic uint64_t atomic_word;
 
@@ -233,13 +233,13 @@ static bool find_slot(uint64_t leaf, uintptr_t address, struct slot *found, stru
 {
 	uint64_t granules = live_granules(address);
 	for (; leaf; leaf = next_leaf(leaf)) {
-		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
+		struct mtrace_live_line *line = live_line(leaf, address);
 		if (line == live_no_line())
 			return segment_damaged();
 		if (find_in_line(line, granules, found))
 			return true;
 		if (empty && !empty->word)
-			empty->word = empty_in_line(line, live_home(live_way_into(leaf, live_granule(address))));
+			empty->word = empty_in_line(line, live_home(live_way_into(leaf, address)));
 	}
 	return false;
 }
@@ -279,9 +279,9 @@ static bool close_line(struct mtrace_live_line *line)
 static bool is_so_behind(uint64_t leaf, uint32_t at, bool (*is_so)(struct mtrace_live_line *line))
 {
 	uint32_t lines = MTRACE_LEAF_LINES(leaf);
-	uint32_t first = (at * LIVE_GRANULES + lines - 1) / lines, next = ((at + 1) * LIVE_GRANULES + lines - 1) / lines;
+	uint32_t first = (at * GRANULES + lines - 1) / lines, next = ((at + 1) * GRANULES + lines - 1) / lines;
 	while ((leaf = next_leaf(leaf))) {
-		struct mtrace_live_line *line = live_line(leaf, first), *last = live_line(leaf, next - 1);
+		struct mtrace_live_line *line = live_line(leaf, first * 8), *last = live_line(leaf, (next - 1) * 8);
 		if (line == live_no_line() || last == live_no_line())
 			return segment_damaged();
 		for (; line <= last; line++)
@@ -432,10 +432,10 @@ __attribute__((noinline)) bool live_remove(enum mtrace_family family, uintptr_t 
 static atomic_word *find_empty(uint64_t leaf, uintptr_t address)
 {
 	for (; leaf; leaf = next_leaf(leaf)) {
-		struct mtrace_live_line *line = live_line(leaf, live_granule(address));
+		struct mtrace_live_line *line = live_line(leaf, address);
 		if (line == live_no_line())
 			return NULL;
-		atomic_word *empty = empty_in_line(line, live_home(live_way_into(leaf, live_granule(address))));
+		atomic_word *empty = empty_in_line(line, live_home(live_way_into(leaf, address)));
 		if (empty)
 			return empty;
 	}

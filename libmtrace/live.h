@@ -146,11 +146,12 @@ static inline struct mtrace_live_line *live_no_line(void)
 	return (struct mtrace_live_line *)(void *)segment.base[MTRACE_REGION_LIVE_LINES];
 }
 
-/* A block's place in a leaf: the line, above SHIFT, and how far into what the line is for, in 512ths. */
-enum { LIVE_PLACE_SHIFT = 9 };
-static inline uint64_t live_way_into(uint64_t leaf, uint32_t granule)
+/* A block's place in a leaf: the line, above SHIFT, and how far into what the line is for, in 4096ths. In bytes, not granules:
+   that is an instruction less. */
+enum { LIVE_PLACE_SHIFT = 12 };
+static inline uint64_t live_way_into(uint64_t leaf, uintptr_t address)
 {
-	return (uint64_t)granule * MTRACE_LEAF_LINES(leaf);
+	return (address & 4088) * MTRACE_LEAF_LINES(leaf);
 }
 
 /* live_no_line: there is no leaf (entry 0), or the entry is damaged. */
@@ -162,9 +163,9 @@ static inline struct mtrace_live_line *live_line_at(uint64_t leaf, uint64_t way)
 	return (struct mtrace_live_line *)(void *)(segment.base[MTRACE_REGION_LIVE_LINES] + offset);
 }
 
-static inline struct mtrace_live_line *live_line(uint64_t leaf, uint32_t granule)
+static inline struct mtrace_live_line *live_line(uint64_t leaf, uintptr_t address)
 {
-	return live_line_at(leaf, live_way_into(leaf, granule));
+	return live_line_at(leaf, live_way_into(leaf, address));
 }
 
 /* The slot of its line that a block has to itself where blocks are as far apart as its leaf expects (L6). */
@@ -203,7 +204,7 @@ _Static_assert(MTRACE_LIVE_SLOTS == 5 && offsetof(struct mtrace_live_line, word)
 /* A granule where a word has it. */
 static inline uint64_t live_granules(uintptr_t address)
 {
-	return (uint64_t)(address >> 3) << MTRACE_SLOT_GRANULE_SHIFT;
+	return (uint64_t)(address & 4088) << (MTRACE_SLOT_GRANULE_SHIFT - 3);
 }
 
 /* Never 0 and never the granule alone: a block has a row. */
@@ -226,7 +227,7 @@ struct live_place {
 
 static inline struct live_place live_place_in(uint64_t leaf, uintptr_t address)
 {
-	uint64_t way = live_way_into(leaf, live_granule(address));
+	uint64_t way = live_way_into(leaf, address);
 	return (struct live_place){leaf, live_line_at(leaf, way), live_home(way)};
 }
 
