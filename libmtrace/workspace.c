@@ -10,13 +10,20 @@
 /* Of all slots; a forked child has the parent's. */
 static _Atomic uint64_t slots_touched;
 
-/* At most: all of a slot but the pages behind the deepest walk, in both lists of frames (of which one page may be shared). */
+/* Of the end of a list; one page may be shared with what follows. */
+static uint64_t untouched(uint64_t elements, uint64_t size)
+{
+	uint64_t pages = elements * size / MTRACE_PAGE_BYTES;
+	return pages > 1 ? (pages - 1) * MTRACE_PAGE_BYTES : 0;
+}
+
+/* At most: all of a slot but what the deepest walk has left of both lists of frames, and of their words. */
 static uint64_t slot_bytes_touched(uint32_t deepest)
 {
-	uint64_t pages = (UNWIND_MAX_DEPTH - deepest) * sizeof(struct memo_frame) / MTRACE_PAGE_BYTES;
+	uint32_t frames = UNWIND_MAX_DEPTH - deepest;
 	uint64_t all = (offsetof(struct workspace, mixed_touched) + MTRACE_PAGE_BYTES - 1) &
 	               ~(uint64_t)(MTRACE_PAGE_BYTES - 1);
-	return all - (pages > 1 ? 2 * (pages - 1) * MTRACE_PAGE_BYTES : 0);
+	return all - 2 * untouched(frames, sizeof(struct memo_frame)) - untouched(2 * frames, sizeof(struct memo_word));
 }
 
 static void note_touched(uint64_t bytes)
