@@ -1,5 +1,6 @@
 # long.mk: what takes its time, bounded all the same: included by the Makefile, after tests.mk.
-#   soak   storms against the shim, SOAK_SECONDS=60 in all; a short form is part of `make check` (tests/programs/storms.sh);
+#   soak   storms against the shim, SOAK_SECONDS=60 in all (SOAK_ROUNDS=1000: each so many rounds at least); a short form is
+#          part of `make check` (tests/programs/storms.sh);
 #          then each call of the host's that fails, every order of the protocols' steps, real faults (tests/programs/matrix.sh,
 #          model.sh, faults.sh), every change of every byte of a segment (tests/unit/test_tools_flips.c);
 #          then fourteen kinds of programs judged LEAKS_TIMES=20 times each (tests/programs/leaks.sh; twice in `make check`), and

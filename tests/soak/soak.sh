@@ -3,12 +3,15 @@
 # afterwards; then kills at random instants. `make soak`; tests/programs/storms.sh is a short one for `make check`.
 #
 # Each storm is one check: its rounds, and what was wrong. While it rages, readers come and go (`mtrace report PID` and of
-# the segment's file). STORMS="fork keys" picks some. SEED=n repeats the instants of a run (it is printed).
+# the segment's file). STORMS="fork keys" picks some. SEED=n repeats the instants of a run (it is printed). SOAK_ROUNDS=1000: each
+# goes on until it had so many rounds, and fails without. SOAK_REPORT=FILE: a page of what was seen, the rows of others kept.
 # SOAK_MUTATE=1 falsifies the truth: every check must then fail.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/suite.sh"
 storm=$victims/storm
-storms=${STORMS:-fork vfork spawn exec clone clone_alone threads keys libraries fibers mixed signals realloc mmap endings killed}
+all_storms="fork vfork spawn exec clone clone_alone threads keys libraries fibers mixed signals realloc mmap endings killed"
+storms=${STORMS:-$all_storms}
 total_seconds=${SOAK_SECONDS:-60}
+least=${SOAK_ROUNDS:-0}
 seed=${SEED:-$$}
 RANDOM=$seed
 echo "seed $seed"
@@ -22,11 +25,12 @@ preload_of() {
 	[ "$1" = signals ] && echo "$shim:$victims/async_malloc.so" || echo "$shim"
 }
 
-# start STORM SECONDS: in the background, pid in $pid.
+# start STORM SECONDS [ROUNDS]: in the background, pid in $pid. No round takes two seconds.
 start() {
 	rm -f "$work/truth" "$work/out" "$work/err" "$work/reader" "$work/readers"
 	clear_segments
-	timeout --foreground --kill-after=1 "$(after "$2" 60)" env LD_PRELOAD="$(preload_of "$1")" MTRACE_OPTIONS="dir=$segments:keep=6" \
+	timeout --foreground --kill-after=1 "$(after "$2" $((60 + 2 * ${3:-0})))" env STORM_ROUNDS="${3:-0}" \
+		 LD_PRELOAD="$(preload_of "$1")" MTRACE_OPTIONS="dir=$segments:keep=6" \
 		"$storm" "$1" "$2" "$work/truth" >"$work/out" 2>"$work/err" &
 	runner=$!
 	background+=("$runner")
@@ -93,7 +97,7 @@ look_at_children() {
 
 rage() {
 	local what=$1 status n
-	start "$what" "$share"
+	start "$what" "$share" "$least"
 	[ -n "$pid" ] || { wait "$runner"; fail "$what" "it did not start: $(head -c 300 "$work/err")"; return; }
 	read_meanwhile &
 	reader=$!
@@ -112,15 +116,41 @@ rage() {
 		[ -s "$work/err" ] && echo "on stderr: $(head -c 200 "$work/err")"
 	} >"$work/said"
 	n=$(awk '{ print $1 }' "$work/out" 2>/dev/null)
-	[ "${n:-0}" -gt 0 ] || echo "no rounds" >>"$work/said"
-	verdict "$what: ${n:-0} rounds, $(grep -c . "$work/said") failures, $(awk '{ print $1 }' "$work/readers" 2>/dev/null) readings" "$work/said"
+	judge "$what" "${n:-0}" "$work/said" "$(awk '{ print $1 }' "$work/readers" 2>/dev/null)"
+}
+
+# judge STORM ROUNDS SAID [READINGS]: one check, and its row of the page.
+judge() {
+	local failures
+	[ "$2" -gt 0 ] && [ "$2" -ge "$least" ] || echo "only $2 rounds" >>"$3"
+	failures=$(grep -c . "$3")
+	echo "| $1 | $2 | ${4:-none} | $failures | $(git -C "$root" rev-parse --short HEAD 2>/dev/null) |" >>"$work/rows"
+	verdict "$1: $2 rounds, $failures failures${4:+, $4 readings}" "$3"
+}
+
+# The rows of this run, and those of the page before of storms that were not in it, in the order of the table above.
+write_page() {
+	local what
+	{
+		echo "# Storms"
+		echo
+		echo "Written by tests/soak/soak.sh (SOAK_REPORT); do not edit. Each storm's rounds in its last run, what readers"
+		echo "read meanwhile, and how many lines said that something was wrong: a hang, a status, a record unlike the truth."
+		echo
+		echo "| storm | rounds | readings | failures | commit |"
+		echo "|---|---|---|---|---|"
+		for what in $all_storms; do
+			grep -h "^| $what |" "$work/rows" "$1" 2>/dev/null | head -1
+		done
+	} >"$work/page"
+	cp "$work/page" "$1"
 }
 
 # Handlers and destructors that allocate while the process ends, by each way to end.
 rage_of_endings() {
 	local deadline=$((SECONDS + ${share%.*} + 1)) n=0 what ends
 	: >"$work/all"
-	while [ $SECONDS -lt $deadline ]; do
+	while [ $SECONDS -lt $deadline ] || [ $n -lt "$least" ]; do
 		for what in exit:exit:7 _exit:exit:8 quick_exit:exit:9 abort:killed exit_under_load:exit:8; do
 			ends=${what#*:}
 			start "${what%%:*}" 1
@@ -130,13 +160,13 @@ rage_of_endings() {
 			n=$((n + 1))
 		done
 	done 2>/dev/null
-	verdict "endings: $n rounds, $(grep -c . "$work/all") failures" "$work/all"
+	judge endings $n "$work/all"
 }
 
 rage_of_kills() {
 	local deadline=$((SECONDS + ${share%.*} + 1)) n=0 what victims_of=(fork vfork clone threads keys libraries fibers mixed signals realloc mmap)
 	: >"$work/all"
-	while [ $SECONDS -lt $deadline ]; do
+	while [ $SECONDS -lt $deadline ] || [ $n -lt "$least" ]; do
 		what=${victims_of[$((RANDOM % ${#victims_of[@]}))]}
 		start "$what" 10
 		[ -n "$pid" ] || { echo "$what did not start" >>"$work/all"; continue; }
@@ -146,8 +176,7 @@ rage_of_kills() {
 		compare "$what" killed | sed "s/^/$what, kill $n: /" >>"$work/all"
 		n=$((n + 1))
 	done 2>/dev/null
-	[ $n -gt 0 ] || echo "no kills" >>"$work/all"
-	verdict "killed: $n rounds, $(grep -c . "$work/all") failures" "$work/all"
+	judge killed $n "$work/all"
 }
 
 for what in $storms; do
@@ -157,4 +186,5 @@ for what in $storms; do
 	*) rage "$what" ;;
 	esac
 done
+[ -z "${SOAK_REPORT:-}" ] || write_page "$SOAK_REPORT"
 suite_end

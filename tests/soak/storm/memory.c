@@ -51,13 +51,16 @@ void storm_signals(void)
 	action.sa_flags |= SA_ONSTACK;
 	sigaction(SIGUSR2, &action, NULL);
 	loads_pause_us = 0;
+	uint64_t until = ends_ms;
+	ends_ms = UINT64_MAX;
 	pthread_t t[SIGNAL_LOADS];
 	for (int i = 0; i < SIGNAL_LOADS; i++)
 		if (pthread_create(&t[i], NULL, load_on_two_stacks, (void *)(uintptr_t)(LOADS_FIRST + i)))
 			truth_die("pthread_create");
-	uint64_t random = 3, until = ends_ms;
-	for (ends_ms += 50; now_ms() + 50 < until; usleep(20 + truth_random(&random) % 60)) /* they outlive the signals */
+	uint64_t random = 3;
+	for (; now_ms() + 50 < until || rounds < rounds_least; usleep(20 + truth_random(&random) % 60))
 		pthread_kill(t[truth_random(&random) % SIGNAL_LOADS], truth_random(&random) % 2 ? SIGUSR1 : SIGUSR2);
+	ends_ms = now_ms() + 50; /* the loads outlive the signals */
 	for (int i = 0; i < SIGNAL_LOADS; i++)
 		pthread_join(t[i], NULL);
 }
@@ -69,6 +72,7 @@ void storm_realloc(void)
 	realloc_share = 2;
 	huge_share = 50;
 	loads_pause_us = 0;
+	rounds_least = 0; /* counted when it is over; thousands in the shortest time that there is */
 	run(6, NULL, 0);
 	for (int i = LOADS_FIRST; i < LOADS_FIRST + 6; i++)
 		rounds += truth->threads[i].counts[GROW_LOAD].alloc_blocks;

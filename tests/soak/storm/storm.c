@@ -1,6 +1,6 @@
 /*
- * storm WHAT SECONDS TRUTH_FILE: one of the storms of storm.h; prints "<n> rounds" and ends with 0 (the exits end as their
- * names say). Run by soak.sh, under the shim.
+ * storm WHAT SECONDS TRUTH_FILE: one of the storms of storm.h, for so long and for STORM_ROUNDS rounds at least; prints
+ * "<n> rounds" and ends with 0 (the exits end as their names say). Run by soak.sh, under the shim.
  */
 #include "storm.h"
 
@@ -20,7 +20,7 @@ static const char *const path_names[PATHS] = {
 };
 static const char *const map_names[] = {"truth_map", "truth_remap", "truth_map_over"};
 
-uint64_t ends_ms;
+uint64_t ends_ms, rounds_least;
 _Atomic uint64_t rounds;
 const char *self, *truth_path, *directory, *seconds;
 
@@ -33,7 +33,7 @@ uint64_t now_ms(void)
 
 int is_over(void)
 {
-	return now_ms() >= ends_ms;
+	return now_ms() >= ends_ms && atomic_load_explicit(&rounds, memory_order_relaxed) >= rounds_least;
 }
 
 void count_round(void)
@@ -189,6 +189,8 @@ int main(int argc, char **argv)
 	ends_ms = now_ms() + (uint64_t)(strtod(argv[2], NULL) * 1000);
 	if (getenv("STORM_THREADS"))
 		threads_at_once = atoi(getenv("STORM_THREADS"));
+	if (getenv("STORM_ROUNDS"))
+		rounds_least = strtoull(getenv("STORM_ROUNDS"), NULL, 10);
 	open_truth(argv[1]);
 	for (size_t i = 0; i < sizeof storms / sizeof storms[0]; i++) {
 		if (strcmp(argv[1], storms[i].name))

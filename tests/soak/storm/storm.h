@@ -26,6 +26,7 @@ enum { MAP, REMAP, MAP_OVER }; /* of `map_names` */
 enum { LOADS_FIRST = 1, DRIVERS_FIRST = 12, HANDLERS_FIRST = 16, POOL_FIRST = 32, POOL = 32 };
 
 extern uint64_t ends_ms;        /* CLOCK_MONOTONIC */
+extern uint64_t rounds_least;   /* STORM_ROUNDS: it is not over before */
 extern _Atomic uint64_t rounds; /* printed at the end */
 extern const char *self, *truth_path, *directory, *seconds;
 extern int threads_at_once; /* STORM_THREADS */
