@@ -130,6 +130,13 @@ static void read_block(uint64_t key, uint64_t word, uint32_t side, struct live_b
 
 /* ---- from an address to its page's leaf entry ------------------------------------------------------------ */
 
+/* The id in a root entry; 0: it is nobody's, and somebody else wrote it. */
+static uint32_t chunk_of(uint64_t entry)
+{
+	uint32_t id = (uint32_t)entry;
+	return segment_id_ok(MTRACE_REGION_LIVE_CHUNKS, id, sizeof(struct mtrace_live_chunk)) ? id : 0;
+}
+
 /* The chunk's id of an address, 0 none. Root entries never change once set, so a miss at an empty one is final for
    the caller: who inserted before has been ordered before us by the allocator. */
 static uint32_t find_chunk(uint64_t key)
@@ -139,10 +146,8 @@ static uint32_t find_chunk(uint64_t key)
 		uint64_t entry = atomic_load_explicit(root_at((at + i) & ROOT_MASK), memory_order_acquire); /* pairs: L3 */
 		if (!entry)
 			return 0;
-		if (entry >> 32 == key) {
-			uint32_t id = (uint32_t)entry;
-			return segment_id_ok(MTRACE_REGION_LIVE_CHUNKS, id, sizeof(struct mtrace_live_chunk)) ? id : 0;
-		}
+		if (entry >> 32 == key)
+			return chunk_of(entry);
 	}
 	return 0;
 }
@@ -175,7 +180,7 @@ static __attribute__((cold, noinline)) uint32_t make_chunk(uint64_t key)
 							    memory_order_release, memory_order_acquire))
 			return (uint32_t)id;
 		if (entry >> 32 == key)
-			return (uint32_t)entry;
+			return chunk_of(entry);
 	}
 	return 0;
 }

@@ -142,6 +142,20 @@ START_TEST(a_chain_that_goes_round_ends)
 }
 END_TEST
 
+/* Somebody wrote another chunk's number into a root entry: there is none like it. */
+START_TEST(a_chunk_that_is_not_there_is_not_followed)
+{
+	struct live_block block = block_of(1, 40), old;
+	put_in(MALLOC, 0x10000000, &block, &old, NULL);
+	_Atomic uint64_t *roots = (void *)segment.base[MTRACE_REGION_LIVE_ROOT];
+	_Atomic uint64_t *entry = &roots[live_root_place(live_root_key(MALLOC, 0x10000000))];
+	atomic_store(entry, atomic_load(entry) | 0x7fff0000u);
+	ck_assert_int_eq(put_in(MALLOC, 0x10001000, &block, &old, NULL), LIVE_FULL);
+	ck_assert(!take_out(MALLOC, 0x10000000, &old, NULL));
+	ck_assert_uint_gt(room_counter(MTRACE_COUNTER_damaged_ids), 0);
+}
+END_TEST
+
 START_TEST(a_move_keeps_the_block_until_it_ends)
 {
 	struct live_block block = block_of(3, 30), now = block_of(4, 60), old;
@@ -523,6 +537,7 @@ int main(void)
 	tcase_add_test(plain, each_granule_is_its_own);
 	tcase_add_test(plain, a_chain_that_goes_round_ends);
 	tcase_add_test(plain, a_move_keeps_the_block_until_it_ends);
+	tcase_add_test(plain, a_chunk_that_is_not_there_is_not_followed);
 	tcase_add_test(plain, a_cancelled_move_leaves_all_as_it_was);
 	tcase_add_test(plain, a_move_ends_only_its_own_block);
 	tcase_add_test(plain, what_is_behind_a_line_is_closed_when_it_is_empty);
