@@ -56,23 +56,25 @@ static unsigned class_for(uint32_t entries)
 	return class;
 }
 
-/* An array of the segment, looked at before it is followed. */
-static bool is_array(uint32_t id)
+/* How many places the array has, looked at once, before it is followed; 0: it is none. Whoever writes into the segment
+   may change its head after that, so nobody asks it again. */
+static uint32_t places_in(uint32_t id)
 {
 	if (id == 0 || id == MTRACE_PAST_LOST || !segment_id_ok(MTRACE_REGION_HISTORY, id, sizeof(struct mtrace_past)))
-		return false;
-	uint32_t places = head_at(id)->places;
+		return 0;
+	uint32_t places = __atomic_load_n(&head_at(id)->places, __ATOMIC_RELAXED);
 	if (places != places_of(class_for(places)))
-		return segment_damaged();
-	return segment_id_ok(MTRACE_REGION_HISTORY, (uint64_t)id + places, sizeof(struct mtrace_past));
+		return (uint32_t)segment_damaged();
+	return segment_id_ok(MTRACE_REGION_HISTORY, (uint64_t)id + places, sizeof(struct mtrace_past)) ? places : 0;
 }
 
-/* The head of the list may be somebody else's by the time its `next` is read; then the tag differs. */
+/* The head of the list may be somebody else's by the time its `next` is read; then the tag differs. What a list leads to
+   has stood in the segment: all of the array must be there. */
 static uint32_t take_free(unsigned class)
 {
 	uint64_t head = atomic_load_explicit(&free_lists[class], memory_order_acquire);
 	while ((uint32_t)head) {
-		if (!segment_id_ok(MTRACE_REGION_HISTORY, (uint32_t)head, sizeof(struct mtrace_past)))
+		if (!segment_id_ok(MTRACE_REGION_HISTORY, (head & UINT32_MAX) + places_of(class), sizeof(struct mtrace_past)))
 			return 0;
 		uint64_t rest = ((head >> 32) + 1) << 32 | __atomic_load_n(&head_at((uint32_t)head)->next, __ATOMIC_RELAXED);
 		if (atomic_compare_exchange_weak_explicit(&free_lists[class], &head, rest, memory_order_acquire,
@@ -104,9 +106,9 @@ static uint32_t new_array(unsigned class)
 
 void history_give_back(uint64_t before, uint64_t after)
 {
-	uint32_t id = MTRACE_PAST_ARRAY(before);
-	if (id != MTRACE_PAST_ARRAY(after) && is_array(id))
-		put_free(id, class_for(head_at(id)->places));
+	uint32_t id = MTRACE_PAST_ARRAY(before), places = id != MTRACE_PAST_ARRAY(after) ? places_in(id) : 0;
+	if (places)
+		put_free(id, class_for(places));
 }
 
 /* ---- what an array says ---------------------------------------------------------------------------------- */
@@ -120,10 +122,10 @@ static struct view view_of(uint64_t word)
 {
 	uint32_t id = MTRACE_PAST_ARRAY(word), last = 0;
 	struct view v = {.known_from = id == MTRACE_PAST_LOST ? MTRACE_PAST_EPOCH(word) : 0};
-	if (!is_array(id))
+	v.places = places_in(id);
+	if (!v.places)
 		return v;
 	v.entries = unit_at(id + 1);
-	v.places = head_at(id)->places;
 	v.known_from = head_at(id)->known_from;
 	while (v.count < v.places && v.entries[v.count].epoch > last && v.entries[v.count].epoch < MTRACE_PAST_EPOCH(word))
 		last = v.entries[v.count++].epoch;
@@ -216,19 +218,25 @@ static struct mtrace_past ending(const struct mtrace_past *now, uint32_t epoch)
 	return entry;
 }
 
-/* A new array of the class, with as many of the newest needed entries as fit and the row's totals behind them. */
-static uint64_t move_to(uint32_t id, const struct needs *n, uint32_t needed, const struct mtrace_past *last, uint32_t epoch)
+/* A new array, and its class. */
+struct room {
+	uint32_t id;
+	unsigned class;
+};
+
+/* As many of the newest needed entries as fit, and the row's totals behind them. */
+static uint64_t move_to(const struct room *to, const struct needs *n, const struct mtrace_past *last, uint32_t epoch)
 {
-	struct mtrace_past_head *head = head_at(id);
-	struct mtrace_past *entries = unit_at(id + 1);
-	uint32_t skip = needed + 1 > head->places ? needed + 1 - head->places : 0;
+	struct mtrace_past *entries = unit_at(to->id + 1);
+	uint32_t places = places_of(to->class), needed = count_needed(n);
+	uint32_t skip = needed + 1 > places ? needed + 1 - places : 0;
 	uint32_t count = copy_needed(n, skip, entries);
 	entries[count++] = *last;
-	end_entries(entries, count, head->places);
-	head->known_from = skip ? entries[0].epoch : n->view->known_from;
+	end_entries(entries, count, places);
+	head_at(to->id)->known_from = skip ? entries[0].epoch : n->view->known_from;
 	if (skip)
 		segment_count(MTRACE_COUNTER_drop_history_full);
-	return word_of(id, epoch);
+	return word_of(to->id, epoch);
 }
 
 /* A quarter of its room is left free, so that an array is copied seldom. Without room for a large one, a smaller one. */
@@ -236,11 +244,11 @@ static __attribute__((noinline)) uint64_t advance_by_copy(const struct view *v, 
 {
 	struct needs n;
 	find_needs(&n, v);
-	uint32_t needed = count_needed(&n), id = 0;
-	unsigned class = class_for(needed + 1 + needed / 3);
-	while (!(id = new_array(class)) && class)
-		class--;
-	return id ? move_to(id, &n, needed, last, epoch) : lose(epoch);
+	uint32_t needed = count_needed(&n);
+	struct room to = {.class = class_for(needed + 1 + needed / 3)};
+	while (!(to.id = new_array(to.class)) && to.class)
+		to.class--;
+	return to.id ? move_to(&to, &n, last, epoch) : lose(epoch);
 }
 
 uint64_t history_advance(uint64_t word, const struct mtrace_past *now, uint32_t epoch)
@@ -289,12 +297,13 @@ uint64_t history_amend(uint64_t word, const struct mtrace_past *change, uint32_t
 	struct view v = view_of(word);
 	if (MTRACE_PAST_ARRAY(word) == MTRACE_PAST_LOST)
 		return word;
-	uint32_t id = v.count < MTRACE_PAST_PLACES_MOST ? new_array(class_for(v.count + 1)) : 0;
-	if (!id)
+	struct room to = {.class = class_for(v.count + 1)};
+	to.id = v.count < MTRACE_PAST_PLACES_MOST ? new_array(to.class) : 0;
+	if (!to.id)
 		return lose(MTRACE_PAST_EPOCH(word));
-	struct mtrace_past *entries = unit_at(id + 1);
+	struct mtrace_past *entries = unit_at(to.id + 1);
 	uint32_t count = copy_amended(&v, change, epoch, entries);
-	end_entries(entries, count, head_at(id)->places);
-	head_at(id)->known_from = v.known_from;
-	return word_of(id, MTRACE_PAST_EPOCH(word));
+	end_entries(entries, count, places_of(to.class));
+	head_at(to.id)->known_from = v.known_from;
+	return word_of(to.id, MTRACE_PAST_EPOCH(word));
 }

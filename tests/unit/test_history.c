@@ -489,6 +489,44 @@ START_TEST(damaged_words_are_not_followed)
 }
 END_TEST
 
+static uint32_t array_of(uint32_t row)
+{
+	return MTRACE_PAST_ARRAY(*history_word(row));
+}
+
+static struct mtrace_past_head *head_of(uint32_t array)
+{
+	return (struct mtrace_past_head *)(void *)(segment.base[MTRACE_REGION_HISTORY] + array * sizeof(struct mtrace_past));
+}
+
+static void live_through(uint32_t row, int epochs)
+{
+	for (int i = 0; i < epochs; i++) {
+		counts_allocated(NULL, row, 16);
+		end_epoch(false);
+	}
+}
+
+/* An array in nobody's use says which is next: somebody wrote that it is the last unit that there is, behind which an array
+   has no room. */
+START_TEST(a_damaged_list_is_not_followed)
+{
+	struct counts_tallies t;
+	uint32_t row = (uint32_t)rows_first, first = 0;
+	uint64_t units = atomic_load(&segment.committed[MTRACE_REGION_HISTORY]) / sizeof(struct mtrace_past);
+	counts_prepare(&t, 0);
+	while (!array_of(row) || array_of(row) == first) {
+		live_through(row, 1);
+		first = first ? first : array_of(row);
+	}
+	units = atomic_load(&segment.committed[MTRACE_REGION_HISTORY]) / sizeof(struct mtrace_past);
+	head_of(first)->next = (uint32_t)units - 1;
+	for (uint32_t i = 1; i < 8; i++)
+		live_through(row + i, 2);
+	ck_assert_uint_gt(room_counter(MTRACE_COUNTER_damaged_ids), 0);
+}
+END_TEST
+
 /* ---- cut short ---- */
 
 /* A fold that brings its row into the next epoch, and one that comes late, stopped at each of its stores. */
@@ -735,6 +773,7 @@ static Suite *history_suite(void)
 	tcase_add_test(room, without_room_the_oldest_goes);
 	tcase_add_test(room, arrays_are_used_again);
 	tcase_add_test(room, damaged_words_are_not_followed);
+	tcase_add_test(room, a_damaged_list_is_not_followed);
 	tcase_set_timeout(rows, 120);
 	tcase_set_timeout(room, 120);
 	suite_add_tcase(suite, rows);
