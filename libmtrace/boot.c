@@ -341,7 +341,7 @@ static bool go_on(void)
 static __attribute__((noinline)) bool wake_if_asked(void)
 {
 	uint32_t sequence;
-	if (!control_has_news() || plat_pid() != segment.header->pid || !control_take_wake(&sequence))
+	if (!control_has_news() || plat_pid() != segment.pid || !control_take_wake(&sequence))
 		return false;
 	bool woken = go_on();
 	control_done(sequence);
@@ -435,7 +435,7 @@ __attribute__((cold, noinline)) bool boot_wake(void)
 void boot_note_limit(int resource, const struct rlimit *limit)
 {
 	if (resource == RLIMIT_AS && limit && limit->rlim_cur != RLIM_INFINITY && guard_tracking() &&
-	    plat_pid() == segment.header->pid)
+	    plat_pid() == segment.pid)
 		segment_release_reserve();
 }
 
@@ -443,7 +443,7 @@ void boot_note_limit(int resource, const struct rlimit *limit)
    not write into our memory. */
 void boot_note_filter(bool strict, const void *program)
 {
-	if (guard_tracking() && plat_pid() != segment.header->pid)
+	if (guard_tracking() && plat_pid() != segment.pid)
 		return;
 	if (strict)
 		plat_note_strict();
@@ -454,11 +454,11 @@ void boot_note_filter(bool strict, const void *program)
 /* A vfork child shares our memory and ends without us. */
 void boot_note_end(uint32_t end, int status)
 {
-	if (boot_active() == GUARD_ASLEEP && plat_pid() == segment.header->pid)
+	if (boot_active() == GUARD_ASLEEP && plat_pid() == segment.pid)
 		segment_note_end((enum mtrace_end)end, status);
 	if (atomic_load_explicit(&owner_page->damaged, memory_order_relaxed))
 		log_trouble("recording stopped: ", "somebody else wrote into its segment", "mtrace report has what was recorded before");
-	if (!guard_tracking() || plat_pid() != segment.header->pid)
+	if (!guard_tracking() || plat_pid() != segment.pid)
 		return;
 	if (atomic_load_explicit(&segment.header->end, memory_order_relaxed) == MTRACE_END_NONE)
 		tracker_ending(end, status);

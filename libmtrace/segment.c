@@ -262,7 +262,7 @@ static void fill_header(struct mtrace_header *h, const struct segment_request *r
 	h->region_count = MTRACE_REGION_COUNT;
 	h->counter_count = MTRACE_COUNTER_COUNT;
 	strncpy(h->shim_version, MTRACE_VERSION, sizeof h->shim_version - 1);
-	h->file_bytes = layout(cap);
+	h->file_bytes = segment.file_bytes;
 	atomic_store_explicit(&h->committed_bytes, MTRACE_REGIONS_OFFSET, memory_order_relaxed);
 }
 
@@ -317,6 +317,8 @@ static enum segment_error map_file(int fd, const struct segment_request *request
 	if (take_lock(fd) || plat_map_segment(fd, bytes, &base))
 		return SEGMENT_NO_MAP;
 	segment.header = base; /* for commit_pages */
+	segment.file_bytes = bytes;
+	segment.pid = maker->pid;
 	if (commit_pages(0, MTRACE_REGIONS_OFFSET)) {
 		plat_unmap(base, bytes);
 		return SEGMENT_NO_SPACE;
@@ -360,12 +362,11 @@ enum segment_error segment_create(const struct segment_request *request)
 /* A file that `mtrace run` holds stays: it is empty of events, and says by its state that it was never in use. */
 void segment_undo(void)
 {
-	uint64_t bytes = segment.header->file_bytes;
 	if (segment.place == PLACE_DIR && segment.path[0])
 		plat_unlink(segment.path);
 	for (int i = 0; i < MTRACE_REGION_COUNT; i++)
 		atomic_store_explicit(&segment.committed[i], 0, memory_order_relaxed); /* no fork shall find them */
-	plat_unmap(segment.header, bytes);
+	plat_unmap(segment.header, segment.file_bytes);
 	segment.header = NULL;
 }
 

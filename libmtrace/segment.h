@@ -26,7 +26,8 @@ struct segment {
 	_Atomic uint64_t committed[MTRACE_REGION_COUNT]; /* bytes */
 	_Atomic uint64_t used[MTRACE_REGION_COUNT];      /* elements */
 	_Atomic uint64_t committed_total;
-	uint64_t cap_bytes;
+	uint64_t cap_bytes, file_bytes;
+	uint32_t pid; /* whose it is; in a forked child still its parent's until it has its own */
 	_Atomic uint32_t full[MTRACE_REGION_COUNT]; /* sticky */
 	char path[512]; /* "" : a file without a name */
 	uint32_t place; /* enum segment_place_kind */

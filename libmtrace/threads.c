@@ -28,7 +28,7 @@ static uint32_t reuse_identity(void)
 			continue;
 		struct mtrace_thread *t = thread_at(id);
 		uint32_t tid = atomic_load_explicit(&t->tid, memory_order_relaxed);
-		if (!tid || plat_thread_alive(segment.header->pid, tid))
+		if (!tid || plat_thread_alive(segment.pid, tid))
 			continue;
 		if (!atomic_compare_exchange_strong_explicit(&t->tid, &tid, 0, memory_order_acq_rel, memory_order_relaxed))
 			continue;
@@ -138,7 +138,7 @@ uint32_t threads_next_gone(uint32_t id)
 	while (++id < IDENTITIES && segment_has(MTRACE_REGION_THREADS, (id + 1ull) * sizeof(struct mtrace_thread))) {
 		struct mtrace_thread *t = thread_at(id);
 		uint32_t tid = atomic_load_explicit(&t->tid, memory_order_relaxed);
-		if (!tid || atomic_load_explicit(&t->ended, memory_order_relaxed) || plat_thread_alive(segment.header->pid, tid))
+		if (!tid || atomic_load_explicit(&t->ended, memory_order_relaxed) || plat_thread_alive(segment.pid, tid))
 			continue;
 		t->end_tick = atomic_load_explicit(&segment.hot->tick, memory_order_relaxed);
 		atomic_store_explicit(&t->ended, 1, memory_order_release);

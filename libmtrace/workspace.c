@@ -100,7 +100,7 @@ struct workspace *workspace_claim(void)
 	uint32_t index, process = guard_process(atomic_load_explicit(&owner_page->generation, memory_order_relaxed));
 	if (!process) /* a forked child, which goes on with a hook that its fork interrupted: none is prepared for it */
 		return NULL;
-	struct workspace *work = slots_claim(segment.header->pid, plat_tid(), sizeof *work, &index);
+	struct workspace *work = slots_claim(segment.pid, plat_tid(), sizeof *work, &index);
 	if (!work)
 		return NULL;
 	work->slot = index;

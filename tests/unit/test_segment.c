@@ -77,6 +77,18 @@ START_TEST(the_file_says_who_and_is_private)
 }
 END_TEST
 
+/* Somebody wrote into the header, which is for readers: what is unmapped is what was mapped. */
+START_TEST(an_undone_segment_is_gone_whatever_it_says)
+{
+	ck_assert_int_eq(create(16 << 20), SEGMENT_OK);
+	char *at = (char *)segment.header;
+	segment.header->file_bytes = MTRACE_PAGE_BYTES;
+	segment_undo();
+	for (uint64_t page = 0; page < MTRACE_REGIONS_OFFSET; page += MTRACE_PAGE_BYTES)
+		ck_assert_int_ne(msync(at + page, 1, MS_ASYNC), 0);
+}
+END_TEST
+
 static bool is_locked(void)
 {
 	int fd = open(segment.path, O_RDONLY);
@@ -549,6 +561,7 @@ int main(void)
 	tcase_add_checked_fixture(plain, setup, teardown);
 	tcase_set_timeout(plain, 60);
 	tcase_add_test(plain, the_file_says_who_and_is_private);
+	tcase_add_test(plain, an_undone_segment_is_gone_whatever_it_says);
 	tcase_add_test(plain, the_lock_lasts_as_long_as_the_process);
 	tcase_add_test(plain, reserved_elements_are_zero_and_apart);
 	tcase_add_test(plain, the_cap_holds_and_full_is_for_good);
