@@ -34,11 +34,29 @@ static uint32_t kept_build_id_bytes(const struct plat_object *object)
 	return object->build_id ? (object->build_id_bytes < most ? object->build_id_bytes : most) : 0;
 }
 
-static bool is_same(const struct mtrace_module *m, const struct plat_object *object, const char *path)
+/* The executable's stands in the segment, and whoever writes there may take its end away: it is looked for no further. */
+static uint64_t length_of(const char *path)
 {
+	enum { LONGEST = 4096 };
+	return strnlen(path, LONGEST);
+}
+
+/* No byte behind the end of `path` is looked at, on either side. */
+static bool is_string(uint32_t at, const char *path)
+{
+	uint64_t length = length_of(path);
+	return segment_id_ok(MTRACE_REGION_STRINGS, at, 1) && segment_has(MTRACE_REGION_STRINGS, at + length + 1) &&
+	       !memcmp(string_at(at), path, length) && !string_at(at)[length];
+}
+
+/* A number that was another process's, long ago, may be ours: its ids are not (`known`). */
+static bool is_same(uint32_t id, const struct plat_object *object, const char *path)
+{
+	const struct mtrace_module *m = module_at(id);
 	uint32_t bytes = kept_build_id_bytes(object);
-	return m->build_id_bytes == bytes && !memcmp(m->build_id, object->build_id ? object->build_id : m->build_id, bytes) &&
-	       segment_id_ok(MTRACE_REGION_STRINGS, m->path, 1) && !strcmp(string_at(m->path), path);
+	return segment_has(MTRACE_REGION_MODULES, (id + 1ull) * sizeof *m) && m->build_id_bytes == bytes &&
+	       !memcmp(m->build_id, object->build_id ? object->build_id : m->build_id, bytes) &&
+	       is_string(__atomic_load_n(&m->path, __ATOMIC_RELAXED), path);
 }
 
 static uint64_t module_count(void)
@@ -51,11 +69,11 @@ static uint64_t module_count(void)
 
 static uint32_t keep_string(const char *text)
 {
-	uint64_t bytes = strlen(text) + 1;
-	uint64_t at = segment_reserve(MTRACE_REGION_STRINGS, bytes);
+	uint64_t length = length_of(text);
+	uint64_t at = segment_reserve(MTRACE_REGION_STRINGS, length + 1); /* zero: always terminated */
 	if (at > UINT32_MAX)
 		return 0;
-	memcpy(segment.base[MTRACE_REGION_STRINGS] + at, text, bytes);
+	memcpy(segment.base[MTRACE_REGION_STRINGS] + at, text, length);
 	return (uint32_t)at;
 }
 
@@ -70,11 +88,11 @@ static _Atomic uint32_t mapped_in; /* the process that these are of */
 static void watch_this_process(void)
 {
 	uint32_t before = atomic_load_explicit(&mapped_in, memory_order_relaxed);
-	if (before == segment.header->pid)
+	if (before == segment.pid)
 		return;
 	for (uint32_t id = 0; before && id < WATCHED; id++) /* of the process that forked this one: other ids */
 		atomic_store_explicit(&mapped_at[id], 0, memory_order_relaxed);
-	atomic_store_explicit(&mapped_in, segment.header->pid, memory_order_relaxed);
+	atomic_store_explicit(&mapped_in, segment.pid, memory_order_relaxed);
 }
 
 /* true: it was not known to be mapped. */
@@ -128,7 +146,7 @@ static _Atomic uint64_t known[KNOWN_MOST]; /* process << 32 | id */
 
 static uint32_t find_or_make(const struct plat_object *object, const char *path)
 {
-	const uint32_t process = segment.header->pid;
+	const uint32_t process = segment.pid;
 	uint32_t made = 0;
 	for (uint32_t i = 0; i < KNOWN_MOST; i++) {
 		uint64_t entry = atomic_load_explicit(&known[i], memory_order_acquire);
@@ -139,7 +157,7 @@ static uint32_t find_or_make(const struct plat_object *object, const char *path)
 			                                            memory_order_acq_rel, memory_order_acquire))
 				return made;
 		}
-		if (is_same(module_at((uint32_t)entry), object, path))
+		if (is_same((uint32_t)entry, object, path))
 			return (uint32_t)entry;
 	}
 	return made;

@@ -1,5 +1,6 @@
 /* modules: an object is one module wherever it is mapped, another one is another, also where threads meet it at once. */
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "modules.h"
 #include "room.h"
@@ -52,13 +53,52 @@ END_TEST
 START_TEST(another_process_begins_anew)
 {
 	uint32_t a = id_of("/lib/a.so", "one", 0x10000), b = id_of("/lib/b.so", "one", 0x20000);
-	segment.header->pid++;
+	segment.pid++;
 	uint32_t b_again = id_of("/lib/b.so", "one", 0x20000), a_again = id_of("/lib/a.so", "one", 0x10000);
 	ck_assert_uint_gt(b_again, b);
 	ck_assert_uint_gt(a_again, b_again);
 	ck_assert_uint_eq(id_of("/lib/b.so", "one", 0x20000), b_again);
 	ck_assert_uint_eq(id_of("/lib/a.so", "one", 0x10000), a_again);
 	ck_assert_uint_lt(a, b);
+}
+END_TEST
+
+/* Its number was another process's before, whose modules it does not have: an id of theirs may lie anywhere. */
+START_TEST(a_number_that_comes_again_is_another_process)
+{
+	char path[32];
+	for (uint32_t i = 0; i < 400; i++) {
+		snprintf(path, sizeof path, "/lib/%u.so", i);
+		id_of(path, "", 0x10000 * (i + 1));
+	}
+	atomic_store(&segment.committed[MTRACE_REGION_MODULES], MTRACE_PAGE_BYTES);
+	ck_assert_int_eq(mprotect(segment.base[MTRACE_REGION_MODULES] + MTRACE_PAGE_BYTES, 1 << 20, PROT_NONE), 0);
+	uint32_t id = id_of("/lib/new.so", "", 0x10000);
+	ck_assert_uint_ne(id, 0);
+	ck_assert_uint_eq(room_counter(MTRACE_COUNTER_damaged_ids), 0);
+}
+END_TEST
+
+/* Somebody wrote the path's place, and the last bytes that there are. */
+START_TEST(a_path_ends_where_the_strings_do)
+{
+	uint32_t id = id_of("/lib/a.so", "one", 0x10000);
+	uint64_t end = atomic_load(&segment.committed[MTRACE_REGION_STRINGS]);
+	memcpy(segment.base[MTRACE_REGION_STRINGS] + end - 4, "/lib", 4);
+	((struct mtrace_module *)(void *)segment.base[MTRACE_REGION_MODULES])[id].path = (uint32_t)end - 4;
+	ck_assert_uint_ne(id_of("/lib/a.so", "one", 0x10000), id);
+}
+END_TEST
+
+/* The executable's path stands in the segment, too: somebody took its end away. */
+START_TEST(a_path_without_an_end_is_cut)
+{
+	memset(segment.info, 'x', MTRACE_INFO_BYTES);
+	memset(segment.info->exe, '/', 1);
+	uint32_t id = id_of("", "one", 0x10000);
+	ck_assert_uint_ne(id, 0);
+	ck_assert_uint_le(strlen(segment.base[MTRACE_REGION_STRINGS] + record(id)->path), 4096);
+	ck_assert_uint_eq(id_of("", "one", 0x10000), id);
 }
 END_TEST
 
@@ -103,6 +143,9 @@ int main(void)
 	tcase_add_test(plain, an_object_is_its_path_and_build_id);
 	tcase_add_test(plain, a_module_says_where_it_was_met_first);
 	tcase_add_test(plain, another_process_begins_anew);
+	tcase_add_test(plain, a_number_that_comes_again_is_another_process);
+	tcase_add_test(plain, a_path_ends_where_the_strings_do);
+	tcase_add_test(plain, a_path_without_an_end_is_cut);
 	suite_add_tcase(suite, plain);
 	tcase_add_checked_fixture(threads, setup, NULL);
 	tcase_set_timeout(threads, 60);
