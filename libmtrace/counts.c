@@ -208,12 +208,15 @@ static void carry_out(const struct folding *g)
 void counts_settle(struct counts_tallies *t)
 {
 	struct mtrace_fold *f = t->fold;
-	if (!f || !atomic_load_explicit(&f->valid, memory_order_relaxed) ||
-	    !segment_id_ok(MTRACE_REGION_ROWS, f->row, sizeof(struct mtrace_row)) ||
-	    !segment_id_ok(MTRACE_REGION_TALLIES, f->tally, sizeof(struct mtrace_tally)))
+	if (!f || !atomic_load_explicit(&f->valid, memory_order_relaxed))
 		return;
-	struct mtrace_row *r = counts_row(f->row);
-	carry_out(&(struct folding){.record = f, .tally = tally_at(f->tally), .row = r, .word = history_word(f->row)});
+	/* each once: what was looked at is what is used, whoever else writes there */
+	uint32_t row = __atomic_load_n(&f->row, __ATOMIC_RELAXED), tally = __atomic_load_n(&f->tally, __ATOMIC_RELAXED);
+	if (!segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ||
+	    !segment_id_ok(MTRACE_REGION_TALLIES, tally, sizeof(struct mtrace_tally)))
+		return;
+	struct mtrace_row *r = counts_row(row);
+	carry_out(&(struct folding){.record = f, .tally = tally_at(tally), .row = r, .word = history_word(row)});
 	uint32_t version = atomic_load_explicit(&r->version, memory_order_relaxed);
 	if (version & 1)
 		give_row(r, version - 1);
@@ -383,9 +386,9 @@ static bool add_to_spare(struct counts_tallies *t, uint32_t row, const struct co
 		if (atomic_load_explicit(&t->spares[i].row, memory_order_relaxed) == row)
 			other = &t->spares[i];
 	}
-	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+	if (t->spares_used >= COUNTS_CHUNK_TALLIES)
 		fold_spares(t);
-	if (t->spares_used == COUNTS_CHUNK_TALLIES)
+	if (t->spares_used >= COUNTS_CHUNK_TALLIES)
 		return other && mix_epochs(other, row, c);
 	fill_tally(&t->spares[t->spares_used++], row, in, c);
 	return true;
