@@ -12,6 +12,7 @@ static_assert((MTRACE_RANGE_LOG_ENTRIES & LOG_MASK) == 0, "the log is indexed by
 static uint64_t copy_sequence[2];
 static uint32_t copy_count[2];
 static uint64_t told; /* G4 */
+static _Atomic uint32_t applying; /* G2, whatever becomes of the table's word, which others may write */
 
 static struct mtrace_range_table *table(void)
 {
@@ -48,6 +49,7 @@ bool regions_init(void)
 {
 	copy_sequence[0] = copy_sequence[1] = told = 0;
 	copy_count[0] = copy_count[1] = 0;
+	atomic_store_explicit(&applying, 0, memory_order_relaxed);
 	return segment_ensure(MTRACE_REGION_RANGES, sizeof(struct mtrace_range_table)) &&
 	       segment_ensure(MTRACE_REGION_RANGE_LOG, sizeof(struct mtrace_range_op));
 }
@@ -225,6 +227,14 @@ static void apply_committed(void)
 	atomic_store_explicit(&t->retired, other < sequence ? other : sequence, memory_order_release); /* G1 */
 }
 
+static void apply_alone(void)
+{
+	if (atomic_exchange_explicit(&applying, 1, memory_order_acquire))
+		return;
+	apply_committed();
+	atomic_store_explicit(&applying, 0, memory_order_release); /* pairs: the exchange of the next one */
+}
+
 /* The log is full of what one copy has and the other lacks: nothing new can come that would bring the other up to date. */
 static bool is_stuck(void)
 {
@@ -248,7 +258,7 @@ static void apply_log(void)
 		if (!atomic_compare_exchange_strong_explicit(&t->applier, &nobody, plat_tid(), memory_order_acquire,
 							     memory_order_relaxed))
 			return;
-		apply_committed();
+		apply_alone();
 		atomic_store_explicit(&t->applier, 0, memory_order_release); /* pairs: the acquire above */
 	}
 }

@@ -21,6 +21,7 @@
  *   told      applier           tools           release after the rows            see G4
  *   applier   CAS 0 -> tid      threads         acquire/release around applying   (a killed vfork child may leave it held:
  *                                                                                 the log fills, drops are counted)
+ * A private word beside the applier's makes G2 hold whatever others write into the table.
  *
  * Async-signal-safe. O(log n) to find, O(n) to shift; n is tens to thousands. Bound: 32 768 ranges, 4096 operations
  * not yet applied; beyond that counted in drop_ranges_full.
