@@ -262,13 +262,18 @@ static inline bool is_row(uint32_t row)
 	return (row & ~MTRACE_NODE_LINKED) != 0;
 }
 
+static inline uint32_t known_row(uint32_t row)
+{
+	return segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row : 0;
+}
+
 uint32_t stacks_row(uint32_t node, bool *made)
 {
 	enum { CHANGES = 2 }; /* 0, MTRACE_NODE_LINKED, a row: no more */
 	struct mtrace_node *n = node_at(node);
 	uint32_t row = atomic_load_explicit(&n->row, memory_order_acquire);
 	if (likely(is_row(row)))
-		return segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row : 0;
+		return known_row(row);
 	uint64_t id = segment_reserve(MTRACE_REGION_ROWS, 1);
 	if (id > ROW_MOST)
 		return 0;
@@ -280,17 +285,18 @@ uint32_t stacks_row(uint32_t node, bool *made)
 			*made = true;
 			return (uint32_t)id;
 		}
-	return is_row(row) ? row : 0;
+	return is_row(row) ? known_row(row) : 0;
 }
 
 /* From the row's node to its root: at most a whole stack and its marker. */
 enum mtrace_kind stacks_kind(uint32_t row)
 {
-	uint32_t node = segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row)) ? row_at(row)->node : 0;
+	uint32_t node = segment_id_ok(MTRACE_REGION_ROWS, row, sizeof(struct mtrace_row))
+				? __atomic_load_n(&row_at(row)->node, __ATOMIC_RELAXED) : 0;
 	for (uint32_t steps = 0; node >= MTRACE_FIRST_NODE && steps < MTRACE_MAX_DEPTH + 2; steps++) {
 		if (!segment_id_ok(MTRACE_REGION_NODES, node, sizeof(struct mtrace_node)))
 			return MTRACE_KIND_NONE;
-		node = (uint32_t)(node_at(node)->key >> 32);
+		node = (uint32_t)(__atomic_load_n(&node_at(node)->key, __ATOMIC_RELAXED) >> 32);
 	}
 	return node < MTRACE_KIND_COUNT ? (enum mtrace_kind)node : MTRACE_KIND_NONE;
 }
