@@ -163,6 +163,11 @@ rage_of_endings() {
 	judge endings $n "$work/all"
 }
 
+# A child by vfork goes on where its parent was killed, in the parent's memory, until it ends: the lock is held as long.
+is_left() {
+	flock -s -n "$(segment_of "$pid")" true
+}
+
 rage_of_kills() {
 	local deadline=$((SECONDS + ${share%.*} + 1)) n=0 what victims_of=(fork vfork clone threads keys libraries fibers mixed signals realloc mmap)
 	: >"$work/all"
@@ -173,6 +178,7 @@ rage_of_kills() {
 		sleep "0.$(printf %03d $((20 + RANDOM % 300)))"
 		kill -KILL "$pid"
 		wait "$runner"
+		within 10 is_left || echo "$what, kill $n: somebody still writes" >>"$work/all"
 		compare "$what" killed | sed "s/^/$what, kill $n: /" >>"$work/all"
 		n=$((n + 1))
 	done 2>/dev/null
