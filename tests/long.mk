@@ -27,7 +27,8 @@
 #   differential  ten million stacks of real programs, walked by our rules, the memo and libunwind: DIFFERENTIAL_STACKS=N;
 #          writes tests/bench/DIFFERENTIAL.md; part of soak
 #   tsan   the suites of the shim's stores under ThreadSanitizer, two minutes; part of soak (tests/tsan)
-#   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some
+#   fuzz   every reader of files under libFuzzer and sanitizers, FUZZ_SECONDS=30 each; FUZZ="segment cfi" picks some; what each
+#          had so far adds up in tests/fuzz/RESULTS.md (FUZZ_RESULTS=FILE)
 
 SOAK_PROGRAMS := $(BUILD)/tests/victims/storm $(BUILD)/tests/victims/async_malloc.so $(BUILD)/tests/soak/pace
 SOAK_SECONDS ?= 60
@@ -128,7 +129,7 @@ $(FUZZ_CC)/shim.a: $(FUZZ_SHIM_OBJECTS)
 $(FUZZ_CC)/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h tests/fuzz/fuzz_profile.h $(FUZZ_CC)/tools.a $(FUZZ_CC)/shim.a
 	$(call say,CLANG,$<)
 	$(Q)clang $(TOOL_CFLAGS) -Itests/fuzz $(FUZZ_FLAGS) -fsanitize=fuzzer $< \
-		$(if $(filter %_options %_cfi,$@),$(FUZZ_CC)/shim.a,$(FUZZ_CC)/tools.a) $(TOOL_LIBS) -ldl -o $@
+		$(if $(filter %_options %_cfi,$@),$(FUZZ_CC)/shim.a,$(FUZZ_CC)/tools.a) $(TOOL_LIBS) -ldl -Wl,-Map=$@.map -o $@
 
 .SECONDARY: $(FUZZ_TOOL_OBJECTS) $(FUZZ_SHIM_OBJECTS)
 -include $(FUZZ_TOOL_OBJECTS:.o=.d) $(FUZZ_SHIM_OBJECTS:.o=.d)

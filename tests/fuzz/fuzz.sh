@@ -3,13 +3,17 @@
 #
 # Seeds are made here: a segment and a recording of a short run, the unwind tables of a small program, the stored
 # recordings of tests/compat. What libFuzzer finds is kept in $BUILD/fuzz/found/, the corpus in $BUILD/fuzz/corpus/, so that
-# the next run goes on from there. Ends with 1 when anything was found.
+# the next run goes on from there; what was found before is tried first. Ends with 1 when anything was found.
+#
+# What each target had so far, over all sessions, is kept in tests/fuzz/RESULTS.md (FUZZ_RESULTS=FILE), and printed.
 . "$(dirname "$0")/../lib/suite.sh"
 fuzz=$BUILD/fuzz
 corpus=$fuzz/corpus
 found=$fuzz/found
 mkdir -p "$found"
 limit=${FUZZ_SECONDS:-30}
+results=${FUZZ_RESULTS:-$tests/fuzz/RESULTS.md}
+cd "$root" || exit 2 # what a harness is made of is named from here
 
 seed() {
 	mkdir -p "$corpus/$1"
@@ -115,13 +119,35 @@ END
 	done
 }
 
+# CPU of all that this shell has waited for, whole seconds: in $spent, since a subshell has waited for nothing.
+look_at_times() {
+	times >"$work/times"
+	spent=$(tail -1 "$work/times" | tr 'ms' '  ' | awk '{ printf "%d", $1 * 60 + $2 + $3 * 60 + $4 }')
+}
+
+# last OF FIELD: its last value in the log
+last() { grep -o "$1 *[0-9]*" "$work/log" | tail -1 | grep -o '[0-9]*$' || echo 0; }
+
+# enter TARGET SECONDS: this session, into the page
+enter() {
+	"$tests/fuzz/ledger.py" add "$results" "$fuzz/fuzz_$1" seconds="$2" runs="$(last 'stat::number_of_executed_units:')" \
+		features="$(last 'ft:')" corpus="$(find "$corpus/$1" -type f | wc -l)" \
+		found="$(find "$found" -name "$1-*" ! -name "$1-slow-unit-*" | wc -l)"
+}
+
 for what in ${FUZZ:-segment recording options cfi redact suppressions gate command answer elf}; do
-	rm -f "$corpus/$what"/slow-unit-* "$found/$what"-*
+	mkdir -p "$corpus/$what"
+	rm -f "$found/$what"-slow-unit-*
+	find "$found" -name "$what-*" -exec mv -t "$corpus/$what" {} +
 	"seed_$what" || { fail "$what" "its seeds could not be made"; continue; }
+	look_at_times
+	before=$spent
 	bounded $((limit + 120)) "$fuzz/fuzz_$what" -max_total_time="$limit" -timeout=20 -rss_limit_mb=3000 -close_fd_mask=3 -max_len=16384 \
 		-artifact_prefix="$found/$what-" -print_final_stats=1 "$corpus/$what" >"$work/log" 2>&1
 	status=$?
+	look_at_times
 	cp "$work/log" "$fuzz/$what.log"
+	enter "$what" $((spent - before))
 	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log")
 	covered=$(grep -o 'cov: [0-9]*' "$work/log" | tail -1)
 	if [ $status = 0 ] && [ "${runs:-0}" -gt 0 ]; then
@@ -130,4 +156,5 @@ for what in ${FUZZ:-segment recording options cfi redact suppressions gate comma
 		fail "$what" "status $status: $(grep -m3 -E 'ERROR|runtime error|SUMMARY|does not hold|no segment' "$work/log" | tr '\n' ';') $(cd "$found" && ls "$what"-* 2>/dev/null | head -1)"
 	fi
 done
+"$tests/fuzz/ledger.py" show "$results"
 suite_end

@@ -59,4 +59,31 @@ ran 1 "1 passed, 1 failed" silent=true dead='exit 139'
 ran 1 "3 passed, 1 failed" liar='echo "100%: Checks: 3, Failures: 0, Errors: 0"; exit 1'
 ran 1 "0 passed, 1 failed" hung='sleep 30'
 ran 0 "2 passed, 0 failed, 1 skipped" skips='echo "100%: Checks: 2, Failures: 0, Errors: 0, Skipped: 1"'
+
+# ---- the ledger of fuzzing: seconds add up as long as what a harness is made of stays as it was ----
+
+tree=$work/tree
+mkdir -p "$tree/build/fuzz/tools/read" && (
+	cd "$tree" || exit
+	touch x.c x.h read.c other.c
+	printf 'build/fuzz/fuzz_x: x.c \\\n /usr/include/stdio.h\nx.c:\n' >build/fuzz/fuzz_x.d
+	printf 'Archive member included\n\nbuild/fuzz/tools.a(read.o)   fuzz_x.o (read)\n .text 0x0 build/fuzz/tools.a(other.o)\n' >build/fuzz/fuzz_x.map
+	printf 'build/fuzz/tools/read/read.o: read.c x.h\nread.c:\n' >build/fuzz/tools/read/read.d
+	printf 'build/fuzz/tools/other.o: other.c\n' >build/fuzz/tools/other.d
+)
+ledger() { (cd "$tree" && "$tests/fuzz/ledger.py" "$@"); }
+# fuzzed SECONDS FINDINGS: one session, and what the page says then: seconds, share of an hour, executions, findings
+fuzzed() {
+	ledger add page build/fuzz/fuzz_x seconds="$1" runs=10 features=5 corpus=3 found="$2"
+	ledger show page | awk -F ' *[|] *' '$2 == "x" { print $3, $4, $5, $8 }'
+}
+expect "a harness is what was linked" "read.c x.c x.h" "$(ledger sources build/fuzz/fuzz_x | tr '\n' ' ' | sed 's/ $//')"
+expect "a first session" "40 1 % 10 0" "$(fuzzed 40 0)"
+expect "another one adds to it" "3640 100 % 20 0" "$(fuzzed 3600 0)"
+echo changed >"$tree/other.c"
+expect "what is not linked changes nothing" "3641 100 % 30 0" "$(fuzzed 1 0)"
+expect "a finding" "3642 100 % 40 1" "$(fuzzed 1 1)"
+expect "it stays" "3643 100 % 50 1" "$(fuzzed 1 0)"
+echo changed >"$tree/x.h"
+expect "other sources start again" "36 1 % 10 0" "$(fuzzed 36 0)"
 suite_end
