@@ -124,7 +124,7 @@ judge() {
 	local failures
 	[ "$2" -gt 0 ] && [ "$2" -ge "$least" ] || echo "only $2 rounds" >>"$3"
 	failures=$(grep -c . "$3")
-	echo "| $1 | $2 | ${4:-none} | $failures | $(git -C "$root" rev-parse --short HEAD 2>/dev/null) |" >>"$work/rows"
+	echo "| $1 | $2 | ${4:-none} | $failures | $(git -C "$root" rev-parse --short HEAD:libmtrace 2>/dev/null) |" >>"$work/rows"
 	verdict "$1: $2 rounds, $failures failures${4:+, $4 readings}" "$3"
 }
 
@@ -134,10 +134,11 @@ write_page() {
 	{
 		echo "# Storms"
 		echo
-		echo "Written by tests/soak/soak.sh (SOAK_REPORT); do not edit. Each storm's rounds in its last run, what readers"
-		echo "read meanwhile, and how many lines said that something was wrong: a hang, a status, a record unlike the truth."
+		echo "Written by tests/soak/soak.sh (SOAK_REPORT); do not edit. Each storm's rounds in its last run, what readers read"
+		echo "meanwhile, and how many lines said that something was wrong: a hang, a status, a record unlike the truth. The shim"
+		echo "was that of the tree \`git rev-parse --short HEAD:libmtrace\` says."
 		echo
-		echo "| storm | rounds | readings | failures | commit |"
+		echo "| storm | rounds | readings | failures | libmtrace |"
 		echo "|---|---|---|---|---|"
 		for what in $all_storms; do
 			grep -h "^| $what |" "$work/rows" "$1" 2>/dev/null | head -1
