@@ -178,6 +178,7 @@ struct image_search {
 	uint32_t pid;
 	uint64_t start;
 	char prefix[32];
+	bool closed_too; /* those, too, that may not be opened: it gave up a user's rights before it called exec. `fd` is negative */
 	/* true: that was it, look no further. `fd` is open for reading and writing. */
 	bool (*visit)(const struct segment_place *place, const char *path, int fd, uint32_t image, void *context);
 	void *context;
@@ -241,10 +242,12 @@ static bool look_at(const char *name, void *context)
 	char path[SEGMENT_PATH_BYTES];
 	uint32_t image = 0;
 	int fd = s->place.kind == PLACE_HELD ? open_its_held(s, name, path, &image) : open_named(s, name, path, &image);
-	if (fd < 0)
+	bool is_closed = fd < 0 && fd != -ENOENT && s->place.kind == PLACE_DIR && s->closed_too;
+	if (fd < 0 && !is_closed)
 		return true;
 	s->found = s->visit(&s->place, path, fd, image, s->context);
-	plat_close(fd);
+	if (fd >= 0)
+		plat_close(fd);
 	return !s->found;
 }
 
@@ -330,7 +333,7 @@ static bool note_highest(const struct segment_place *place, const char *path, in
 {
 	uint32_t *next = context;
 	(void)place, (void)path, (void)fd;
-	*next = image >= *next ? image + 1 : *next;
+	*next = image >= *next && image < UINT32_MAX ? image + 1 : *next;
 	return false;
 }
 
@@ -351,7 +354,8 @@ static bool mark_exec(const struct segment_place *place, const char *path, int f
 static uint32_t next_image(const struct segment_place *place, uint32_t pid, uint64_t start)
 {
 	uint32_t next = 0;
-	struct image_search s = {.place = *place, .pid = pid, .start = start, .visit = note_highest, .context = &next};
+	struct image_search s = {
+		.place = *place, .pid = pid, .start = start, .closed_too = true, .visit = note_highest, .context = &next};
 	search_place(&s);
 	return next;
 }

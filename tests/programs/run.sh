@@ -297,6 +297,14 @@ ends "env is followed" "exit 0 ls" env X=1 ls
 ends "sh -c exec is followed" "exit 0 ls" sh -c 'exec ls'
 ends "a chain of exec" "exit 5 bash" env A=1 nice -n 1 sh -c 'exec env B=2 bash -c "exit 5"'
 expect "every image of a chain is kept" "bash env dash nice env" "$(query "$work/report.json" '[.processes[] | .exe | split("/") | last] | join(" ")')"
+# The image before is another user's, who may not even look at it.
+chmod 1777 "$segments"
+if setpriv --reuid nobody --clear-groups true 2>/dev/null; then
+	ends "an exec that gives up its rights" "exit 0 ls" setpriv --reuid nobody --clear-groups env ls
+else
+	skip "an exec that gives up its rights" "this is not root"
+fi
+chmod 700 "$segments"
 # execs: the programs in the recording, forks of one that did not exec left out
 execs() { query "$work/report.json" '[.processes[] | .exe | split("/") | last] | sort | .[]' | uniq -c | awk '$2 != "dash" { print $2 ":" $1 }' | tr '\n' ' '; }
 run --follow 'ls,head' -- sh -c 'ls / | head -1 | cat; true' >/dev/null
