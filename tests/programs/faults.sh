@@ -134,17 +134,18 @@ counted "500 at once" 500 10000
 
 # ---- a segment that is not ours alone ----
 
-# beside NAME COMMAND…: done to the segment of a program that allocates meanwhile, which must come through.
+# beside NAME COMMAND…: done to the segment of a program that allocates meanwhile, which must come through. SETTLE seconds after it
+# is there, of MEMORY.
 beside() {
 	local name=$1 pid status
 	shift
 	clear_segments
 	rm -f "$work/done"
-	preload memory=64m -- "$crowd" wait "$work/done" >"$work/out" 2>"$work/err" &
+	preload memory="${MEMORY:-64m}" -- "$crowd" wait "$work/done" >"$work/out" 2>"$work/err" &
 	pid=$!
 	background+=($pid)
 	within 10 has_segment $pid
-	sleep 0.2
+	sleep "${SETTLE:-0.2}"
 	"$@" "$(segment_of $pid)"
 	touch "$work/done"
 	within 60 is_gone $pid || kill -KILL $pid
@@ -160,7 +161,11 @@ scribbled() {
 	timeout 10 "$mtrace" report "$2" >"$work/report" 2>&1 || [ $? -lt 3 ] || fail "a report of what is written over" "status $?"
 }
 for seed in $(seq "${SCRIBBLERS:-4}"); do
-	beside "a second writer, seed $seed" scribbled "$seed"
+	if [ $((seed % 2)) = 0 ]; then
+		SETTLE=0 MEMORY=1m beside "a second writer from the start, in a small segment, seed $seed" scribbled "$seed"
+	else
+		beside "a second writer, seed $seed" scribbled "$seed"
+	fi
 done
 
 # What is in use stays. (Cut in what is in use there is SIGBUS, and no help: README, caveats.)
