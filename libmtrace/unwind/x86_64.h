@@ -78,7 +78,8 @@ static inline uintptr_t rule_cfa(uint32_t rule, const struct unwind_start *at)
 	return ((rule & 1u) ? at->fp : at->sp) + (uintptr_t)rule_offset(rule);
 }
 
-static inline uintptr_t word_at(uintptr_t address)
+/* Of memory that was found readable, whatever it is to the program, or to a sanitizer: its own, for one. */
+static inline __attribute__((no_sanitize("address"))) uintptr_t word_at(uintptr_t address)
 {
 	return *(const uintptr_t *)address;
 }
