@@ -23,7 +23,12 @@
 #include "stream.h"
 #include "tracker.h"
 
-enum { OPERATIONS = 3000, OPERATIONS_BESIDE = 150, HANGS_AFTER = 60, PAGES = 48 }; /* beside: every search goes to its bound */
+enum {
+	OPERATIONS = 3000,
+	OPERATIONS_BESIDE = 150,
+	HANGS_AFTER = 60,
+	PAGES = 48
+}; /* beside: every search goes to its bound */
 #define FIRST_ADDRESS 0x7f0000000000ull
 
 static uint64_t random_state;
@@ -108,8 +113,10 @@ static void scribble(uint64_t *state)
 	}
 	if (!bytes)
 		return;
-	_Atomic uint64_t *word = (_Atomic uint64_t *)(void *)(at + (place_in(state, region % MTRACE_REGION_COUNT, bytes) & ~7ull));
-	atomic_store_explicit(word, word_for(state, atomic_load_explicit(word, memory_order_relaxed)), memory_order_relaxed);
+	_Atomic uint64_t *word =
+		(_Atomic uint64_t *)(void *)(at + (place_in(state, region % MTRACE_REGION_COUNT, bytes) & ~7ull));
+	atomic_store_explicit(word, word_for(state, atomic_load_explicit(word, memory_order_relaxed)),
+	                      memory_order_relaxed);
 }
 
 static _Atomic bool second_writer_ends;
@@ -134,8 +141,14 @@ static size_t size(void)
 	return draw(64) ? draw(900) : draw(1ull << 33);
 }
 
-static void allocate(const struct here *here) { tracker_allocated(address(), size(), here); }
-static void release(const struct here *here) { (void)here, tracker_freeing(address()); }
+static void allocate(const struct here *here)
+{
+	tracker_allocated(address(), size(), here);
+}
+static void release(const struct here *here)
+{
+	(void)here, tracker_freeing(address());
+}
 
 static void move(const struct here *here)
 {
@@ -219,8 +232,12 @@ static void load(const struct here *here)
 	snprintf(path, sizeof path, "/lib/%u.so", (unsigned)draw(40));
 	snprintf(build_id, sizeof build_id, "id%u", (unsigned)draw(3));
 	uintptr_t start = FIRST_ADDRESS + draw(100) * 65536;
-	struct plat_object o = {.start = start, .end = start + 4096, .bias = start, .path = draw(10) ? path : "",
-				.build_id = (const uint8_t *)build_id, .build_id_bytes = 3};
+	struct plat_object o = {.start = start,
+	                        .end = start + 4096,
+	                        .bias = start,
+	                        .path = draw(10) ? path : "",
+	                        .build_id = (const uint8_t *)build_id,
+	                        .build_id_bytes = 3};
 	stacks_frame(MTRACE_FRAME_NATIVE, modules_of(&o, &news), draw(5000), 0);
 	if (!draw(8))
 		tracker_unloaded();
@@ -274,7 +291,8 @@ static void rare(const struct here *here)
 }
 
 static void (*const operations[])(const struct here *) = {
-	allocate, allocate, allocate, release, release, move, pool, jni, map, mark, load, grow_stacks, grow_stacks, method, left_half_way,
+	allocate, allocate, allocate, release,     release,     move,   pool,          jni,
+	map,      mark,     load,     grow_stacks, grow_stacks, method, left_half_way,
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof operations[0] };
 
@@ -344,8 +362,8 @@ static void try_seed(uint64_t seed, bool beside)
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(status == 0, "seed %llu, a writer beside it: %d: status %#x (%s)", (unsigned long long)seed, beside,
-		      (unsigned)status, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+	ck_assert_msg(status == 0, "seed %llu, a writer beside it: %d: status %#x (%s)", (unsigned long long)seed,
+	              beside, (unsigned)status, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
 }
 
 static void try_seeds(bool beside)
@@ -361,10 +379,16 @@ static void try_seeds(bool beside)
 		try_seed(seed, beside);
 }
 
-START_TEST(words_between_events) { try_seeds(false); }
+START_TEST(words_between_events)
+{
+	try_seeds(false);
+}
 END_TEST
 
-START_TEST(words_at_any_instant) { try_seeds(true); }
+START_TEST(words_at_any_instant)
+{
+	try_seeds(true);
+}
 END_TEST
 
 int main(void)
