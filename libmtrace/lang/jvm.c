@@ -3,7 +3,8 @@
  *   compiled code, native wrappers and stubs with a frame size: return address at sp + size - 8, rbp saved below it;
  *   the interpreter: rbp is the frame; rbp[0] the caller's, rbp[1] the return address, rbp[-1] the caller's sp as it was
  *   before arguments were adapted, rbp[-3] the Method, rbp[-8] the bytecode pointer;
- *   stubs without a frame size, and the stub through which C++ calls Java: push rbp; mov rbp, rsp.
+ *   stubs without a frame size, and the stub through which C++ calls Java: push rbp; mov rbp, rsp; in that of entry
+ *   barriers push -1 before.
  */
 #include "lang/jvm.h"
 
@@ -74,12 +75,16 @@ static bool go_to(struct step *s, uintptr_t pc, uintptr_t sp, uintptr_t fp)
 	return true;
 }
 
-/* rbp is the frame. */
+/* rbp is the frame. The stub that a method's entry barrier calls has pushed a word below its return address, for the sp that
+   the JVM leaves by when it throws the method's frame away: -1 until then, which is nobody's return address. */
 static bool leave_by_rbp(struct step *s)
 {
-	uintptr_t fp = s->at->fp;
-	return fp >= s->at->sp && is_on_stack(s, fp, 2 * JVM_WORD) &&
-	       go_to(s, jvm_word(fp + JVM_WORD), fp + 2 * JVM_WORD, jvm_word(fp));
+	uintptr_t fp = s->at->fp, back = fp + JVM_WORD;
+	if (fp < s->at->sp || !is_on_stack(s, fp, 2 * JVM_WORD))
+		return false;
+	if (unlikely(jvm_word(back) == UINTPTR_MAX) && is_on_stack(s, back, 2 * JVM_WORD))
+		back += JVM_WORD;
+	return go_to(s, jvm_word(back), back + JVM_WORD, jvm_word(fp));
 }
 
 static bool leave_by_size(struct step *s, int32_t words)

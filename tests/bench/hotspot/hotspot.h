@@ -9,6 +9,8 @@ void hotspot_start(void);
 
 /* A method `name` that calls the code at `calls`. */
 struct blob *hotspot_compile(const char *name, const void *calls);
+/* The stub that a method calls at its entry, while its code is made ready; it calls the code at `calls`. */
+const void *hotspot_barrier(const void *calls);
 const void *hotspot_entry(const struct blob *b);
 void hotspot_replace(struct blob *b, const char *name);
 void hotspot_lie(struct blob *b, int words);

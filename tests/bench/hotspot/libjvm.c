@@ -256,6 +256,14 @@ struct blob *hotspot_compile(const char *name, const void *calls)
 	return b;
 }
 
+const void *hotspot_barrier(const void *calls)
+{
+	struct blob *b = new_blob("StubRoutines (final)", 0);
+	uint8_t *to = put(b->code, "\x6a\xff", 2); /* push -1, where the VM may put an sp */
+	put(put_call(to, "\x48\x89\xe5\x51", 4, RAX_IS, calls), "\xc9\x48\x83\xc4\x08\xc3", 6);
+	return b->code;
+}
+
 const void *hotspot_entry(const struct blob *b)
 {
 	return b->code;
