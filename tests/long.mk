@@ -8,9 +8,10 @@
 #          KILLS=10000 kills at random, KILL_SECONDS=600 at most (tests/soak/kills.sh);
 #          those of the gate GATE_TIMES=20 times each (tests/programs/gate.sh; twice in `make check`), and
 #          what a gate costs around a minute of redis (tests/soak/gate_cost.sh: GATE_COST_PAIRS=3, GATE_COST_SECONDS=60);
-#          then javac on a real code base under each collector and compiler of the JVM (tests/soak/java.sh), and sixty in the
-#          interpreter, each stack taken twice (tests/programs/java_memo.sh);
-#          then Netty under load for NETTY_SECONDS=900, and RocksDB writing ROCKS_KEYS=5000000 keys (tests/soak/libraries.sh);
+#          then a compiler on a real code base, on each JDK, under each collector and compiler of the JVM (tests/soak/java.sh),
+#          and sixty javacs in the interpreter, each stack taken twice (tests/programs/java_memo.sh);
+#          then Netty under load for NETTY_SECONDS=900, and RocksDB writing ROCKS_KEYS=5000000 keys (tests/soak/libraries.sh),
+#          on the JDK of javac, and for a minute each on JDK 21 and 25;
 #          then redis, Netty and CPython for SERVICE_SECONDS=3600, redis and Netty beside untracked twins: memory, truth, latency
 #          (tests/soak/services.sh, also `make services`; it writes tests/bench/SERVICES.md: SERVICE_REPORT=FILE);
 #          then the tarball of `make dist` in Debian's oldest and newest, and in Alpine (tests/soak/dist.sh:
@@ -76,6 +77,7 @@ soak: all $(VICTIMS) $(SOAK_PROGRAMS) $(UNIT)/san/test_tools_flips
 	@BUILD=$(BUILD) tests/soak/java.sh | $(sum_up)
 	@BUILD=$(BUILD) XINT_JAVACS=60 tests/programs/java_memo.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/libraries.sh | $(sum_up)
+	@BUILD=$(BUILD) JDKS="21 25" NETTY_SECONDS=60 ROCKS_KEYS=500000 tests/soak/libraries.sh | $(sum_up)
 	@$(MAKE) --no-print-directory services
 	@BUILD=$(BUILD) tests/soak/dist.sh | $(sum_up)
 	@BUILD=$(BUILD) tests/soak/programs.sh | $(sum_up)

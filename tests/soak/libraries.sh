@@ -1,7 +1,8 @@
 #!/bin/bash
 # libraries: JVMs at work with native code of others, under `mtrace run` with all Java frames: an HTTP server on Netty under load for
 # NETTY_SECONDS (900), and RocksDB writing ROCKS_KEYS (5 000 000) keys through JNI. The same answers as untracked, the same
-# status, and of all captures fewer than one in ten thousand with a stack that was lost, each counted.
+# status, and of all captures fewer than one in ten thousand with a stack that was lost, each counted. On the JDK of javac;
+# JDKS="21 25" names others.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/suite.sh"
 . "$tests/lib/jvm.sh"
 netty=$BUILD/artifacts/netty-all-4.1.48.Final.jar
@@ -43,7 +44,13 @@ fi
 mkdir "$work/classes"
 javac --release 17 -g:source,lines -cp "$netty:$rocksdb" -d "$work/classes" "$tests/soak/"{Http,Keys}.java >"$work/said" 2>&1 || cat "$work/said"
 # Untracked, a short while is enough: its answers are right or not.
-at_work "Netty for $seconds s" $((seconds * 2 + 600)) java -Xmx300m -cp "$netty:$work/classes" Http 10 -- java -Xmx300m -cp "$netty:$work/classes" Http "$seconds"
-at_work "RocksDB, $keys keys" 3600 java -Xmx300m -cp "$rocksdb:$work/classes" Keys "$keys" "$work/plain" -- \
-	java -Xmx300m -cp "$rocksdb:$work/classes" Keys "$keys" "$work/traced"
+while read -r version home <&3; do
+	java=("$home/bin/java" -Xmx300m -cp)
+	rm -rf "$work"/{plain,traced}
+	at_work "JDK $version, Netty for $seconds s" $((seconds * 2 + 600)) "${java[@]}" "$netty:$work/classes" Http 10 -- \
+		"${java[@]}" "$netty:$work/classes" Http "$seconds"
+	at_work "JDK $version, RocksDB, $keys keys" 3600 "${java[@]}" "$rocksdb:$work/classes" Keys "$keys" "$work/plain" -- \
+		"${java[@]}" "$rocksdb:$work/classes" Keys "$keys" "$work/traced"
+done 3< <(JDKS=${JDKS:-$(version_of "$java_home")} jdks)
+[ -z "${JDKS:-}" ] || skip_absent_jdks
 suite_end
