@@ -37,11 +37,11 @@ leaks_of() {
 		"\(.live_blocks_change) \(.live_bytes_change / .live_blocks_change)"'
 }
 
-# other_leaks METHOD: prints what is called a leak and does not come from that method, nor from the JVM's compilers, whose code
-# grows in steps for as long as they compile.
+# other_leaks METHOD: prints what is called a leak and does not come from that method, nor from the JVM's compilers, which keep
+# more for as long as they compile; but what is kept of the code itself is explained by it.
 other_leaks() {
 	query "$work/report.json" '.processes[0].stacks[] | select(.verdict == "leak") | . + {names: [.frames[].function]} |
-		select(.names | index("'"$1"'") or any(startswith("CompileBroker::")) | not) | "also a leak: \(.live_bytes_change) bytes of \(.names[:6] | join(" < "))"' | head -3
+		select(.names | index("'"$1"'") or (any(startswith("CompileBroker::")) and (any(test("^(nmethod|CodeBlob)::")) | not)) | not) | "also a leak: \(.live_bytes_change) bytes of \(.names[:6] | join(" < "))"' | head -3
 }
 
 # ---- S1: GZIP streams are never closed ----

@@ -20,7 +20,8 @@
 enum { JVM, APP, MODULES };
 static struct profile_module modules[MODULES] = {{.path = "/usr/lib/jvm/lib/server/libjvm.so"}, {.path = "/opt/app/libapp.so"}};
 
-enum { RESERVE, COMMIT, RECORD, NATIVE, META, STACKS };
+enum { RESERVE, COMMIT, RECORD, NATIVE, META, OTHER_RECORD, STACKS };
+enum { RECORDED_CODE = 6, RECORDED_CLASS, FRAMES }; /* beside the six that stacks have */
 static struct profile_name names[] = {
 	{.function = "ReservedHeapSpace::ReservedHeapSpace(unsigned long, unsigned long, bool)"},
 	{.function = "os::commit_memory_or_exit(char*, unsigned long, unsigned long, bool, char const*)"},
@@ -28,6 +29,8 @@ static struct profile_name names[] = {
 	{.function = "G1CardSet::add_card(unsigned long)"},
 	{.function = "app_open"},
 	{.function = "metaspace::VirtualSpaceNode::commit_range(MetaWordImpl**, unsigned long)"},
+	[RECORDED_CODE] = {.function = ""},
+	[RECORDED_CLASS] = {.function = ""},
 };
 static struct profile_frame frames[] = {
 	{.kind = MTRACE_FRAME_NATIVE, .module = JVM, .names = &names[0], .name_count = 1},
@@ -36,17 +39,19 @@ static struct profile_frame frames[] = {
 	{.kind = MTRACE_FRAME_NATIVE, .module = JVM, .names = &names[3], .name_count = 1},
 	{.kind = MTRACE_FRAME_NATIVE, .module = APP, .names = &names[4], .name_count = 1},
 	{.kind = MTRACE_FRAME_NATIVE, .module = JVM, .names = &names[5], .name_count = 1},
+	[RECORDED_CODE] = {.kind = MTRACE_FRAME_NATIVE, .module = JVM, .names = &names[RECORDED_CODE], .name_count = 1},
+	[RECORDED_CLASS] = {.kind = MTRACE_FRAME_NATIVE, .module = JVM, .names = &names[RECORDED_CLASS], .name_count = 1},
 };
-static const uint32_t paths[STACKS][2] = {{0}, {1, 2}, {3}, {4}, {1, 5}};
+static const uint32_t paths[STACKS][2] = {{0}, {1, 2}, {3}, {4}, {1, 5}, {3}};
 
 static void fill(struct profile_process *p, struct profile_stack stacks[STACKS])
 {
 	*p = (struct profile_process){.pid = 4127, .exe = "/usr/bin/java", .shim_version = "", .modules = modules,
-	                              .module_count = MODULES, .frames = frames, .frame_count = 6, .stacks = stacks,
+	                              .module_count = MODULES, .frames = frames, .frame_count = FRAMES, .stacks = stacks,
 	                              .stack_count = STACKS, .lived_ns = 100 * SECOND};
 	for (uint32_t i = 0; i < STACKS; i++)
 		stacks[i] = (struct profile_stack){
-			.id = i + 1, .kind = i == RECORD || i == NATIVE ? MTRACE_KIND_MALLOC : MTRACE_KIND_MMAP, .frames = paths[i],
+			.id = i + 1, .kind = i == RECORD || i == NATIVE || i == OTHER_RECORD ? MTRACE_KIND_MALLOC : MTRACE_KIND_MMAP, .frames = paths[i],
 			.frame_count = i == COMMIT || i == META ? 2 : 1,
 			.counts = {.alloc_blocks = 1, .alloc_bytes = 1, .live_blocks = 1, .live_bytes = 1}};
 }
@@ -69,7 +74,10 @@ START_TEST(an_area_is_told_by_the_jvms_functions)
 	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, "CodeHeap::expand_by(unsigned long)").area, MANAGED_CODE);
 	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, "metaspace::Metachunk::f()").area, MANAGED_METASPACE);
 	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, "PSVirtualSpace::expand_by(unsigned long)").area, MANAGED_HEAP);
+	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, "DefNewGeneration::f()").area, MANAGED_HEAP);
 	ck_assert_int_eq(of_function(MTRACE_KIND_MALLOC, JVM, "G1CardSet::f()").how, MANAGED_RECORD);
+	ck_assert_int_eq(of_function(MTRACE_KIND_MALLOC, JVM, "Method::link_method(methodHandle const&)").area, MANAGED_METASPACE);
+	ck_assert_int_eq(of_function(MTRACE_KIND_MALLOC, JVM, "AdapterHandlerLibrary::get_adapter(AdapterBlob*)").area, MANAGED_CODE);
 }
 END_TEST
 
@@ -79,7 +87,25 @@ START_TEST(others_have_none)
 	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, NULL).area, MANAGED_NONE);
 	ck_assert_int_eq(of_function(MTRACE_KIND_MMAP, JVM, "os::map_memory(CodeHeap::f*)").area, MANAGED_NONE);
 	ck_assert_int_eq(of_function(MTRACE_KIND_MALLOC, JVM, "CodeHeap::expand_by(unsigned long)").area, MANAGED_NONE);
+	ck_assert_int_eq(of_function(MTRACE_KIND_MALLOC, JVM, "ciMethod::ensure_method_data()").area, MANAGED_NONE);
 	ck_assert_int_eq(of_function(MTRACE_KIND_THREAD, JVM, "CodeHeap::expand_by(unsigned long)").area, MANAGED_NONE);
+}
+END_TEST
+
+/* A CompiledMethod is no Method: its maps are kept with its code. */
+START_TEST(records_of_code_stand_before_those_of_classes)
+{
+	struct profile_stack stacks[STACKS];
+	struct profile_process p;
+	fill(&p, stacks);
+	names[RECORDED_CODE].function = "CodeBlob::CodeBlob(char const*, CodeBuffer*)";
+	names[RECORDED_CLASS].function = "Method::link_method(methodHandle const&)";
+	stacks[RECORD].frames = (const uint32_t[]){RECORDED_CODE, RECORDED_CLASS};
+	stacks[RECORD].frame_count = 2;
+	ck_assert_int_eq(managed_of(&p, &stacks[RECORD]).area, MANAGED_CODE);
+	names[RECORDED_CODE].function = "CompiledMethod::CompiledMethod(Method*, char const*)";
+	names[RECORDED_CLASS].function = "nmethod::nmethod(Method*, CompilerType)";
+	ck_assert_int_eq(managed_of(&p, &stacks[RECORD]).area, MANAGED_CODE);
 }
 END_TEST
 
@@ -102,12 +128,12 @@ enum { INSTANTS = 33 };
 
 /* Bytes per window of each stack; resident memory, and what of it is the heap: 0 not known. */
 struct course {
-	int64_t heap, record, native, meta, rss, heap_rss;
+	int64_t heap, record, native, meta, other_record, rss, heap_rss;
 };
 
 static struct leaks judged(const struct course *c, struct profile_process *p, struct profile_stack stacks[STACKS])
 {
-	const int64_t each[STACKS] = {-c->heap, c->heap, c->record, c->native, c->meta};
+	const int64_t each[STACKS] = {-c->heap, c->heap, c->record, c->native, c->meta, c->other_record};
 	struct growth g;
 	struct leaks l;
 	fill(p, stacks);
@@ -154,7 +180,15 @@ static const struct {
 	{{.record = 4096}, MANAGED_NONE, "leak", "flat"},
 	/* a native leak beside it stays one; a larger one is the answer */
 	{{.heap = 10 * MIB, .record = 4096, .native = 1 * MIB}, MANAGED_HEAP, "java-heap", "leak"},
-	{{.heap = 1 * MIB, .record = 4096, .native = 10 * MIB}, MANAGED_NONE, "leak", "leak"},
+	{{.heap = 1 * MIB, .record = 4096, .native = 10 * MIB}, MANAGED_NONE, "java-heap", "leak"},
+	/* an area that grew by little explains its records as long as it grew by more than they did */
+	{{.heap = 8192, .record = 4096}, MANAGED_NONE, "java-heap", "flat"},
+	{{.heap = 8192, .record = 4096, .native = 1 * MIB}, MANAGED_NONE, "java-heap", "leak"},
+	{{.heap = 2048, .record = 4096}, MANAGED_NONE, "leak", "flat"},
+	{{.heap = 2048, .record = 4096, .other_record = -8192}, MANAGED_NONE, "leak", "flat"},
+	{{.heap = 8192, .record = 4096, .other_record = 8192}, MANAGED_NONE, "leak", "flat"},
+	{{.record = 4096, .rss = 4096, .heap_rss = 8192}, MANAGED_NONE, "java-heap", "flat"},
+	{{.heap = 8192, .record = 4096, .rss = 4096, .heap_rss = 1}, MANAGED_NONE, "leak", "flat"},
 	/* with records that are larger than the area itself */
 	{{.heap = 65536, .record = 1 * MIB}, MANAGED_HEAP, "java-heap", "flat"},
 	{{.heap = 65536, .record = 1 * MIB, .native = 2 * MIB}, MANAGED_NONE, "leak", "leak"},
@@ -229,6 +263,7 @@ int main(void)
 	TCase *plain = tcase_create("plain");
 	tcase_add_test(plain, an_area_is_told_by_the_jvms_functions);
 	tcase_add_test(plain, others_have_none);
+	tcase_add_test(plain, records_of_code_stand_before_those_of_classes);
 	tcase_add_test(plain, what_is_committed_is_told_from_what_is_reserved);
 	tcase_add_loop_test(plain, what_grew_most_is_found, 0, sizeof courses / sizeof courses[0]);
 	tcase_add_test(plain, it_stands_first_and_no_leak_follows);

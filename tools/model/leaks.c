@@ -332,10 +332,20 @@ static enum verdict_kind kind_of(enum managed_area area)
 	return area == MANAGED_HEAP ? VERDICT_JAVA_HEAP : area == MANAGED_METASPACE ? VERDICT_METASPACE : VERDICT_CACHE;
 }
 
+/* What they are kept of grew by more than these records, and than all of the area's. An area has a bound: records that leak
+   outgrow it in time. */
+static bool is_outgrown(const struct leaks *l, const struct leaks_row *row)
+{
+	int64_t change = leaks_area_change(l, row->managed.area);
+	return change > row->change_bytes && change > l->areas[row->managed.area].records_change;
+}
+
 /* The curve of records is explained while the area itself grows, or beside areas that grew a thousand times as much: a JVM
    that warms up makes some of each. */
 static bool is_explained(const struct leaks *l, const struct leaks_row *row)
 {
+	if (is_outgrown(l, row))
+		return true;
 	return l->not_native != MANAGED_NONE &&
 	       (has_grown(l, row->managed.area) || row->change_bytes < leaks_area_change(l, l->not_native) / 1000);
 }

@@ -4,6 +4,7 @@
  */
 #include "model/managed.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static const struct {
@@ -56,10 +57,19 @@ static const char *jvm_function(const struct profile_process *process, const str
 	return frame->name_count && is_libjvm(process, frame) ? frame->names[0].function : NULL;
 }
 
+static bool is_inside_a_word(const char *function, const char *at)
+{
+	return at > function && (isalnum((unsigned char)at[-1]) || at[-1] == '_');
+}
+
 /* The arguments name classes, too: "(G1RegionToSpaceMapper*)" says nothing of whose memory it is. */
 static bool has_part(const char *function, const char *part)
 {
 	const char *arguments = strchr(function, '('), *at = strstr(function, part);
+	size_t bytes = strlen(part);
+	bool is_whole = bytes > 2 && strcmp(part + bytes - 2, "::") == 0;
+	while (at && is_whole && is_inside_a_word(function, at))
+		at = strstr(at + 1, part);
 	return at && (!arguments || at < arguments);
 }
 
