@@ -11,6 +11,7 @@
 #include "lang/jvm_again.h"
 #include "lang/jvm_blob.h"
 #include "lang/jvm_memory.h"
+#include "lang/jvm_spill.h"
 #include "log.h"
 
 _Atomic(const struct jvm_code *) jvm_code;
@@ -136,7 +137,9 @@ static uintptr_t real_pc(const struct step *s, const struct jvm_blob *blob)
 static bool leave_compiled(struct step *s, const struct jvm_blob *blob, struct jvm_frame *frame)
 {
 	uint32_t id = (uint32_t)jvm_int(blob->start + (uintptr_t)jvm_layout.compiled_id);
-	*frame = (struct jvm_frame){.pc = real_pc(s, blob), .code = blob->start};
+	uintptr_t spilled = jvm_spilled(s->at->pc, blob->end);
+	s->at->sp += spilled;
+	*frame = (struct jvm_frame){.pc = real_pc(s, blob), .code = blob->start, .is_spilled = spilled != 0};
 	frame->key[0] = frame->pc;
 	frame->key[1] = (uint64_t)1 << 63 | id; /* no address */
 	return leave_by_size(s, blob->frame_words);
@@ -195,7 +198,7 @@ bool jvm_remember(struct jvm_past *past, uintptr_t pc, const struct jvm_frame *f
 	}
 	if (frame->code)
 		note_code(past, frame);
-	return !frame->pc || frame->pc == pc; /* else it is deoptimised */
+	return !frame->is_spilled && (!frame->pc || frame->pc == pc); /* else it is deoptimised */
 }
 
 enum jvm_step jvm_step_again(const struct jvm_past *past, struct unwind_start *at, uintptr_t from,

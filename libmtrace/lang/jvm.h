@@ -61,6 +61,7 @@ struct jvm_frame {
 		code; /* the nmethod, or the stub's blob (0: the stub through which C++ calls Java); interpreted: the Method */
 	uintptr_t bcp; /* interpreted: the bytecode pointer, 0 in a native method */
 	enum jvm_way way;
+	bool is_spilled; /* it left by its size and what it had put beside its frame (lang/jvm_spill.h) */
 };
 
 /* One step outwards from *at, whose pc is the JVM's code. `from`: the sp where the walk came in. */

@@ -133,6 +133,7 @@ bool jvm_blob_at(uintptr_t pc, struct jvm_blob *blob)
 		return false;
 	uintptr_t start = block + (uintptr_t)l->block_bytes, bytes = (uintptr_t)jvm_int(start + (uintptr_t)l->blob_size);
 	blob->start = start;
+	blob->end = start + bytes;
 	blob->code = l->is_new ? start + (uintptr_t)jvm_int(start + (uintptr_t)l->blob_code_offset)
 			       : jvm_word(start + (uintptr_t)l->blob_code);
 	blob->frame_words = jvm_int(start + (uintptr_t)l->blob_frame_words);

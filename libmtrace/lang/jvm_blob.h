@@ -17,6 +17,7 @@ bool jvm_blobs_init(void);
 struct jvm_blob {
 	uintptr_t start;      /* of the CodeBlob */
 	uintptr_t code;       /* its first instruction */
+	uintptr_t end;
 	int32_t frame_words;  /* 0 or less: it has no frame of a fixed size */
 	bool is_method;       /* compiled, or the wrapper of a native method */
 };

@@ -45,10 +45,12 @@ for memo in 0 1; do
 	modelled $memo unload && in_turn u >>"$work/said"
 	verdict "memo=$memo, another method at the place of an interpreted one: its frames are its own" "$work/said"
 done
-modelled 2 barrier && query "$work/report.json" '.processes[0] | (.trust.counters | .stacks_no_rules + .stacks_lost_in_java + .memo_differs | select(. != 0) |
-		"\(.) stacks are lost or differ"), ([.stacks[] | select(.frames[0].function == "hotspot_leaf") | .alloc_blocks, ([.frames[].function |
-		select(startswith("Chain.m0_"))] | length)] | select(. != [1000, 17]) | "\(.)")' >>"$work/said"
-verdict "a method that is held up at its entry: the frames beyond the barrier" "$work/said"
+for how in barrier spill; do
+	modelled 2 $how && query "$work/report.json" '.processes[0] | (.trust.counters | .stacks_no_rules + .stacks_lost_in_java + .memo_differs |
+		select(. != 0) | "\(.) stacks are lost or differ"), ([.stacks[] | select(.frames[0].function == "hotspot_leaf") | .alloc_blocks,
+		([.frames[].function | select(startswith("Chain.m0_"))] | length)] | select(. != [1000, 17]) | "\(.)")' >>"$work/said"
+	verdict "called by a barrier of the collector ($how): the frames beyond it" "$work/said"
+done
 modelled 2 lie && query "$work/report.json" '.processes[0].trust.counters.memo_differs | select(. != 500) |
 	"500 stacks were wrong, \(.) were noticed"' >>"$work/said"
 verdict "a memo made wrong is noticed, at each event" "$work/said"

@@ -5,10 +5,12 @@
  * two, no Java frame is where it was at the pair before; with many, more methods are in use than a thread remembers.
  * HOW: replace (every hundredth pair another method's code comes to lie where the outermost one's was), unload (the outermost
  * is interpreted, and every hundredth pair another hidden class's method is at its place), lie (half way, the frames of the
- * second method become larger though its code is the same), barrier (the innermost method is held up at its entry), the name of a field (_frame_size) that its tables do not have, or
+ * second method become larger though its code is the same), barrier (the innermost method is held up at its
+ * entry), spill (it calls from a barrier in its midst), the name of a field (_frame_size) that its tables do not have, or
  * pairs (the default). Blocks are kept unless it is pairs. Prints ns per pair of the quickest thousand, on stderr.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +22,19 @@ enum { FRAMES_MOST = 64, CHAINS_MOST = 64, REPLACED_EACH = 100, BATCH = 1000 };
 
 static struct blob *outermost[CHAINS_MOST], *second[CHAINS_MOST];
 
-static void make_chain(long chain, long frames, int has_barrier)
+static void make_chain(long chain, long frames, const char *how)
 {
 	void (*leaf)(void) = hotspot_leaf;
 	const void *calls;
 	memcpy(&calls, &leaf, sizeof calls);
-	if (has_barrier)
+	if (!strcmp(how, "barrier"))
 		calls = hotspot_barrier(calls);
 	for (long i = frames; i-- > 0;) {
 		char name[24];
 		snprintf(name, sizeof name, "m%ld_%ld", chain, i);
 		second[chain] = outermost[chain];
-		outermost[chain] = hotspot_compile(name, calls);
+		bool spills = i == frames - 1 && !strcmp(how, "spill");
+		outermost[chain] = spills ? hotspot_spill(name, calls) : hotspot_compile(name, calls);
 		calls = hotspot_entry(outermost[chain]);
 	}
 }
@@ -77,7 +80,7 @@ int main(int argc, char **argv)
 		hotspot_forget(how);
 	hotspot_start();
 	for (long i = 0; i < chains; i++)
-		make_chain(i, frames, !strcmp(how, "barrier"));
+		make_chain(i, frames, how);
 	if (!strcmp(how, "unload"))
 		hotspot_interpret("u0");
 	double least = 1e9;

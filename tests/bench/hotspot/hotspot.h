@@ -9,6 +9,9 @@ void hotspot_start(void);
 
 /* A method `name` that calls the code at `calls`. */
 struct blob *hotspot_compile(const char *name, const void *calls);
+/* The same, from a barrier that puts registers beside the method's frame meanwhile. */
+struct blob *hotspot_spill(const char *name, const void *calls);
+
 /* The stub that a method calls at its entry, while its code is made ready; it calls the code at `calls`. */
 const void *hotspot_barrier(const void *calls);
 const void *hotspot_entry(const struct blob *b);

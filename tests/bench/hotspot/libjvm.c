@@ -247,12 +247,29 @@ static struct method *new_method(const char *name)
 	return m;
 }
 
-struct blob *hotspot_compile(const char *name, const void *calls)
+static struct blob *new_compiled(const char *name)
 {
 	struct blob *b = new_blob("nmethod", 4);
 	b->id = (int32_t)++compilations;
 	b->method = new_method(name);
+	return b;
+}
+
+struct blob *hotspot_compile(const char *name, const void *calls)
+{
+	struct blob *b = new_compiled(name);
 	put(put_call(b->code, "\x48\x83\xec\x10", 4, RAX_IS, calls), "\x48\x83\xc4\x10\x5d\xc3", 6);
+	return b;
+}
+
+struct blob *hotspot_spill(const char *name, const void *calls)
+{
+	/* mov rcx, [rsp + 8]; movdqu xmm1, [rsp + 16]; mov r11, [rsp + 128]; mov rdx, rax; add rsp, 320; jmp to the next */
+	static const uint8_t again[] = "\x48\x8b\x4c\x24\x08\xf3\x0f\x6f\x4c\x24\x10\x4c\x8b\x9c\x24\x80\0\0\0"
+				       "\x48\x8b\xd0\x48\x81\xc4\x40\x01\0\0\xeb\0";
+	struct blob *b = new_compiled(name);
+	uint8_t *to = put_call(b->code, "\x48\x83\xec\x10\x48\x81\xec\x40\x01\0\0", 11, RAX_IS, calls);
+	put(put(to, again, sizeof again - 1), "\x48\x83\xc4\x10\x5d\xc3", 6);
 	return b;
 }
 
