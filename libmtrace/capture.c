@@ -436,12 +436,29 @@ static inline void remember(struct workspace *work, enum mtrace_kind kind, const
 		workspace_note_routes(work);
 }
 
+/* The same stack as at the last event, through other languages: all that its walk was decided by is as it was (memo.h, M1 to M5;
+   mixed_memo.h, X1 to X4), and so are its nodes and its row. capture_mixed would find that, too, by asking more; not that
+   rules still end where the JVM's code begins, which they do for good (rules_never). */
+static bool is_mixed_again(const struct workspace *work, enum mtrace_kind kind, const struct unwind_start *at)
+{
+	const struct memo *m = &work->memo;
+	const struct mixed_memo *b = &work->beyond;
+	const struct memo_frame *last = &m->frames[0];
+	const struct unwind_start from = {memo_pc(last), last->sp, last->fp};
+	uint64_t epoch = rules_epoch();
+	return work->kind == kind && work->count == m->count && b->count && b->noted == b->count && b->kind == kind &&
+	       b->marker == b->end && b->frames[b->count - 1].note == work->under && memo_is_again(m, at, epoch) &&
+	       jvm_has_code(from.pc) && mixed_memo_stands(b, &from, epoch);
+}
+
 /* 0: the memo cannot. Not remembered: a row that stands for another. */
 static inline __attribute__((always_inline)) uint32_t capture_by_memo(struct thread_state *self, enum mtrace_kind kind,
                                                                       const struct unwind_start *at)
 {
 	struct unwind_bounds bounds = {self->stack_low, self->stack_high};
 	struct workspace *work = self->work;
+	if (unlikely(work->under) && is_mixed_again(work, kind, at))
+		return work->row;
 	uint64_t stamp = workspace_stamp(work);
 	uint32_t known = row_by_route(work, kind, at, stamp);
 	if (known)

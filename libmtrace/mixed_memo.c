@@ -77,12 +77,11 @@ static inline bool leads_to(const struct mixed_frame *f, const struct mixed_fram
 }
 
 /* The usual frames: compiled ones whose outer neighbour is found by its sp. */
-static inline const struct mixed_frame *follow_compiled(const struct mixed_frame *f,
-                                                        const struct mixed_frame *outermost)
+static inline const struct mixed_frame *follow_compiled(const struct mixed_frame *f)
 {
 	const struct jvm_layout *l = &jvm_layout;
 	const uintptr_t id = (uintptr_t)l->compiled_id, name = (uintptr_t)l->blob_name;
-	for (; f != outermost && likely(f->is_plain); f--)
+	for (const struct mixed_frame *end = f - f->plain; f != end; f--)
 		if (unlikely((uint32_t)jvm_int(f->past.code + id) != f->past.id) ||
 		    unlikely(jvm_word(f->past.code + name) != f->past.mark) ||
 		    unlikely(word_at(f[-1].sp - JVM_WORD) != f[-1].pc))
@@ -94,8 +93,12 @@ static inline const struct mixed_frame *follow_compiled(const struct mixed_frame
 static inline uint32_t follow_words(const struct mixed_frame *frames, uint32_t i)
 {
 	const struct mixed_frame *f = frames + i;
-	while ((f = follow_compiled(f, frames)) != frames && likely(!f->is_plain) && likely(leads_to(f, f - 1)))
-		f--;
+	for (;; f--) {
+		if (f->plain)
+			f = follow_compiled(f);
+		if (f == frames || unlikely(f->plain) || unlikely(!leads_to(f, f - 1)))
+			break;
+	}
 	return (uint32_t)(f - frames);
 }
 
@@ -293,11 +296,14 @@ static void keep(struct rewalk *r, uint32_t kept)
 	memmove(m->ids + ids, m->ids + r->first_id, (MIXED_IDS - r->first_id) * sizeof m->ids[0]);
 	memmove(m->frames + kept, m->frames + r->first, walked * sizeof m->frames[0]);
 	m->count = kept + walked;
+	bool needs = kept && m->frames[kept - 1].need_fp;
+	uint32_t plain = kept ? m->frames[kept - 1].plain + 1 : 0; /* of the next frame, if it is */
 	for (struct mixed_frame *f = m->frames + kept, *end = m->frames + m->count; f != end; f++) {
-		bool outer_needs = f != m->frames && f[-1].need_fp;
+		bool is_plain = f->leave == MIXED_COMPILED && !needs;
 		f->ids = (uint16_t)(ids += f->ids);
-		f->is_plain = f->leave == MIXED_COMPILED && !outer_needs;
-		f->need_fp = f->leave != MIXED_COMPILED && needs_fp(f, outer_needs);
+		f->plain = (uint16_t)(is_plain ? plain : 0);
+		f->need_fp = needs = unlikely(f->leave != MIXED_COMPILED) && needs_fp(f, needs);
+		plain = is_plain ? plain + 1 : 1;
 	}
 }
 
@@ -320,18 +326,22 @@ static __attribute__((noinline)) bool rewalk(struct rewalk *r)
 	return true;
 }
 
+bool mixed_memo_stands(const struct mixed_memo *m, const struct unwind_start *start, uint64_t epoch)
+{
+	return m->count && likely(m->generation == epoch) && is_at(&m->frames[m->count - 1], start) &&
+	       follow_words(m->frames, m->count - 1) == 0 && is_same_code(&m->frames[0]);
+}
+
 bool mixed_memo_walk(struct mixed_memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds,
                      struct mixed_near *near)
 {
 	struct rules_view rules = rules_view();
 	if (unlikely(start->sp - bounds->low >= bounds->high - bounds->low || start->sp % JVM_WORD || !rules.map))
 		return false;
+	if (mixed_memo_stands(m, start, rules.epoch))
+		return true;
 	if (unlikely(m->generation != rules.epoch))
 		mixed_memo_forget(m);
-	uint32_t count = m->count;
-	if (count && is_at(&m->frames[count - 1], start) && follow_words(m->frames, count - 1) == 0 &&
-	    is_same_code(&m->frames[0]))
-		return true;
 	struct rewalk r = {.m = m, .at = *start, .bounds = bounds, .near = near, .rules = rules, .from = start->sp};
 	return rewalk(&r);
 }

@@ -48,7 +48,7 @@ struct mixed_frame {
 	uint16_t ids;         /* index behind its last id: they begin where the frame outside it ends */
 	uint8_t leave;        /* enum mixed_leave */
 	bool need_fp;         /* X2 */
-	bool is_plain;        /* compiled, and its outer neighbour needs no frame register */
+	uint16_t plain;       /* so many from this one outwards are compiled, and their outer neighbours need no frame register */
 };
 _Static_assert(sizeof(struct mixed_frame) == 72, "nine words");
 
@@ -77,5 +77,8 @@ static inline uint32_t mixed_ids_begin(const struct mixed_memo *m, uint32_t fram
    The first m->noted of them have their notes. false: use mixed_walk; nothing is kept. */
 bool mixed_memo_walk(struct mixed_memo *m, const struct unwind_start *start, const struct unwind_bounds *bounds,
                      struct mixed_near *near);
+
+/* Is it, word for word, the walk that is kept? `epoch`: of the rules, now. */
+bool mixed_memo_stands(const struct mixed_memo *m, const struct unwind_start *start, uint64_t epoch);
 
 #endif

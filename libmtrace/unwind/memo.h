@@ -171,6 +171,16 @@ static inline __attribute__((always_inline)) bool memo_stands(const struct memo 
 	return true;
 }
 
+/* Is the walk from *start the one that is kept, to its end, if code without rules, which ended it, still has none? */
+static inline bool memo_is_again(const struct memo *m, const struct unwind_start *start, uint64_t epoch)
+{
+	if (m->count == 0 || m->generation != epoch)
+		return false;
+	const struct memo_frame *f = &m->frames[m->count - 1];
+	return f->sp == start->sp && memo_pc(f) == start->pc && !(f->flags & MEMO_INTERRUPTED) &&
+	       (likely(!(f->flags & MEMO_NEED_FP)) || f->fp == start->fp) && memo_stands(m, m->count - 1);
+}
+
 /* ---- ways in, walked lately ----
  *
  * Programs go to and fro between a few places, and further out the stack stays. Each place (pc, sp) that a walk began at

@@ -21,8 +21,8 @@ table() {
 		memo hit, 12 frames deep, every event kept (--events)|510|60000|events=3600000|micro N 12
 		a JNI reference, 12 frames deep|630|60000||jni N 12 pair
 		a JNI reference that is refused|30|60000||jni N 12 null
-		memo hit, 25 frames of a JVM|1490|10000||hotspot N 18 1
-		cold, all Java frames of 25 other than before|4640|5000||hotspot N 18 2
+		memo hit, 25 frames of a JVM|1145|10000||hotspot N 18 1
+		cold, all Java frames of 25 other than before|4530|5000||hotspot N 18 2
 		60 Java frames other than before, 32 of them kept|8700|2000|depth=32|hotspot N 60 2
 		dormant (mode=off)|45|200000|mode=off|micro N 12
 	END
