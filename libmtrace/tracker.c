@@ -223,8 +223,8 @@ static inline __attribute__((always_inline)) void *count_allocated(struct thread
 	return p;
 }
 
-__attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf, struct mtrace_live_line *line,
-						   uint32_t home)
+__attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf,
+						   struct mtrace_live_line *line, uint32_t home)
 {
 	struct thread_state *self = &thread_self;
 	struct live_place place = {leaf, line, home};
