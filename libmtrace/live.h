@@ -7,13 +7,11 @@
  * in front of it, up to 128 lines, which never overflow.
  *
  * Invariants
- *   L1 a slot word is 0 (empty) or a whole block. An empty one is taken, and a full one replaced or a move ended, by
- *      compare-and-swap; a full one is cleared or tagged by a plain store of who frees or reallocates the block: it is
- *      nobody else's until the real allocator has it back, and no insert takes a slot that is full.
+ *   L1 a slot word is 0 (empty), a whole block, or closed (L7). An empty one is taken, and a full one replaced or a move
+ *      ended, by compare-and-swap; a full one is cleared or tagged by a plain store of who frees or reallocates the block: it
+ *      is nobody else's until the real allocator has it back, and no insert takes a slot that is full.
  *   L2 an address has at most one slot with its granule on its page's chain of leaves (allocators hand an address out
  *      once; a second insert finds the first one's slot and replaces it).
- *   L7 a slot of a leaf that has another one in front of it may be closed: when it is empty, by compare-and-swap, for good. So
- *      of a line behind which all slots that could have its blocks are closed, no block is there, or will be.
  *   L3 root entries go from 0 to a value once. A page's leaf entry goes from 0 to its first leaf, and from a leaf to a
  *      larger one whose `next` is the entry it takes the place of; entries behind others never change.
  *   L4 birth and thread follow the word; they may be the slot's former ones until the inserting hook returns.
@@ -21,6 +19,8 @@
  *      said before the block is there, or in a smaller leaf, which a leaf's lines say from before it is found until what is
  *      behind them is closed (L7). So in a line of neither one look tells whether a block is there. Who looks for a block of
  *      its own sees what was said when it was put in, by the order that brought it the address.
+ *   L7 a slot of a leaf that has another one in front of it may be closed: when it is empty, by compare-and-swap, for good. So
+ *      of a line behind which all slots that could have its blocks are closed, no block is there, or will be.
  *   L5 where an address may be live several times (the family JNI_BUFFER), L2 does not hold, slots are cleared by
  *      compare-and-swap, too, and such an address is never replaced or moved: each success of a remove is one insert's.
  * After kill -9: all of them; a leaf that was reserved but not linked is lost memory, nothing else.

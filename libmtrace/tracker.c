@@ -209,20 +209,6 @@ static __attribute__((noinline)) void insert_slowly(struct thread_state *self, u
 	insert_block(&(struct event){.self = self, .work = self->work}, MTRACE_FAMILY_MALLOC, p, &block);
 }
 
-/* The block is in the table. */
-static inline __attribute__((always_inline)) void *count_allocated(struct thread_state *self, void *p, uint32_t row, size_t size)
-{
-	if (counts_live_is_due(self, (int64_t)size))
-		return tracker_finish_due(p, row, size);
-	struct mtrace_tally *tally = counts_tally(&self->work->tallies, row);
-	if (unlikely(!counts_is_own(tally, row)))
-		return tracker_finish_elsewhere(p, row, size);
-	counts_add_allocated(tally, size);
-	self->allocated = p;
-	event_go_out(self);
-	return p;
-}
-
 __attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf,
 						   struct mtrace_live_line *line, uint32_t home)
 {
@@ -232,7 +218,7 @@ __attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t
 		place = live_find(MTRACE_FAMILY_MALLOC, (uintptr_t)p, &self->work->near);
 	if (unlikely(!live_put(place, (uintptr_t)p, row, self->side, size)))
 		insert_slowly(self, (uintptr_t)p, row, size);
-	return count_allocated(self, p, row, size);
+	return tracker_count_allocated(self, self->work, p, row, size);
 }
 
 __attribute__((noinline)) void *tracker_finish_changed(void *p, size_t size, const struct here *here)

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "counts.h"
+#include "event.h"
 #include "here.h"
 #include "live.h"
 #include "unwind/unwind.h"
@@ -33,6 +35,22 @@ void *tracker_finish_due(void *p, uint32_t row, size_t size);                /* 
 void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; usually the row has no tally */
 void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side);
 void *tracker_finish_freed_elsewhere(void *p, uint32_t row, size_t size, uint32_t side);
+/* The block is in the table: counts it, and leaves the event. Here, since most events have it in the hook itself. */
+static inline __attribute__((always_inline)) void *tracker_count_allocated(struct thread_state *self,
+									   const struct workspace *work, void *p,
+									   uint32_t row, size_t size)
+{
+	if (counts_live_is_due(self, (int64_t)size))
+		return tracker_finish_due(p, row, size);
+	struct mtrace_tally *tally = counts_tally(&work->tallies, row);
+	if (unlikely(!counts_is_own(tally, row)))
+		return tracker_finish_elsewhere(p, row, size);
+	counts_add_allocated(tally, size);
+	self->allocated = p;
+	event_go_out(self);
+	return p;
+}
+
 /* The block is not where was looked. false: nor anywhere; nothing is counted. */
 bool tracker_finish_freeing(void *p);
 

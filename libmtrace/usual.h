@@ -42,15 +42,7 @@ static inline __attribute__((always_inline)) void *usual_allocated(struct thread
 	if (unlikely(size >= MTRACE_SLOT_SIZE_HUGE) ||
 	    unlikely(!live_put_home(place, live_word((uintptr_t)p, row, size), self->side)))
 		return tracker_finish_put(p, row, size, place.leaf, place.line, place.home);
-	if (counts_live_is_due(self, (int64_t)size))
-		return tracker_finish_due(p, row, size);
-	struct mtrace_tally *tally = counts_tally(&work->tallies, row);
-	if (unlikely(!counts_is_own(tally, row)))
-		return tracker_finish_elsewhere(p, row, size);
-	counts_add_allocated(tally, size);
-	self->allocated = p;
-	event_go_out(self);
-	return p;
+	return tracker_count_allocated(self, work, p, row, size);
 }
 
 /* false: the block is not where was looked; tracker_finish_freeing is to look elsewhere. */
