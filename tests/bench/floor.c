@@ -6,13 +6,18 @@
  *   table     each block is put into one table by its address, and taken out: one locked exchange to claim its slot, since
  *             blocks of several threads meet there; a plain store to give it up, since a block is its owner's until it is freed
  *   counts    four plain counts of the thread's own row: blocks and bytes allocated and freed
+ *   stack     FLOOR_FRAMES words of the caller's stack, one every 32 bytes, are compared with those that the thread saw when it
+ *             was last there (by return address and stack pointer); those that differ are kept. Whoever says that a stack is
+ *             the one that it was has read each of its return addresses, and knows where they stand, which here is free; and
+ *             who finds another one has more to do than to keep its words
  *
- * Without a stack, a signal handler's needs, fork, a reader, a bound on memory, age, or anything that can be turned on: so a
- * tracker that has those costs more. With FLOOR_TELL=FILE the sums are written there at the end. tests/bench/floors.py runs it.
+ * Without walking, frames, or a row for each stack, a signal handler's needs, fork, a reader, a bound on memory, age, or
+ * anything that can be turned on: so a tracker that has those costs more. With FLOOR_TELL=FILE the sums are written there at the end. tests/bench/floors.py runs it.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,13 +26,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum stage { FORWARD, TABLE, COUNTS };
+enum stage { FORWARD, TABLE, COUNTS, STACK };
 
 enum {
 	SLOT_BITS = 27, /* of 16 bytes of address each: 2 GiB before two addresses share one; 1 GiB of addresses, touched as used */
 	PROBES = 4,
 	SIZE_BITS = 28,
 	THREADS = 1 << 16,
+	PLACE_BITS = 9, /* of a thread: where it was lately */
+	FRAMES_MOST = 256,
+	FRAME_WORDS = 4,
 	ARENA_BYTES = 64 << 10
 };
 
@@ -37,11 +45,20 @@ struct row {
 	uint64_t missed, alone[3];
 };
 
+/* What a thread saw of its stacks, its stack's upper end before it. Never given back. */
+struct seen {
+	const uintptr_t *end;
+	uint32_t changed;
+	uintptr_t words[]; /* frames for each place */
+};
+
 static enum stage stage;
+static uint32_t frames;
 static _Atomic uint64_t *table;
 static struct row *rows;
 static _Atomic uint32_t rows_used;
 static __thread struct row *own_row __attribute__((tls_model("initial-exec")));
+static __thread struct seen *own_seen __attribute__((tls_model("initial-exec")));
 
 static struct {
 	void *(*malloc)(size_t);
@@ -77,8 +94,13 @@ static void *map(size_t bytes)
 
 static void choose_stage(void)
 {
-	const char *name = getenv("FLOOR");
-	enum stage asked = name && !strcmp(name, "counts") ? COUNTS : name && !strcmp(name, "table") ? TABLE : FORWARD;
+	static const char *const names[] = {[FORWARD] = "forward", [TABLE] = "table", [COUNTS] = "counts", [STACK] = "stack"};
+	const char *name = getenv("FLOOR"), *deep = getenv("FLOOR_FRAMES");
+	enum stage asked = FORWARD;
+	for (enum stage s = FORWARD; s <= STACK; s++)
+		asked = name && !strcmp(name, names[s]) ? s : asked;
+	frames = deep && atoi(deep) > 0 ? (uint32_t)atoi(deep) : 1;
+	frames = frames < FRAMES_MOST ? frames : FRAMES_MOST;
 	if (asked == FORWARD || !(table = map(sizeof *table << SLOT_BITS)) || !(rows = map(sizeof *rows * THREADS)))
 		return;
 	stage = asked;
@@ -158,13 +180,52 @@ static inline struct row *row_now(void)
 	return __builtin_expect(own_row != NULL, 1) ? own_row : new_row();
 }
 
-static inline void *allocated(void *p, uint64_t size)
+/* ---- the stack -------------------------------------------------------------------------------------- */
+
+/* pthread_getattr_np allocates: for that the thread has one already, of which no word is in reach. */
+static __attribute__((cold, noinline)) struct seen *new_seen(void)
+{
+	static struct seen none;
+	pthread_attr_t attributes;
+	void *low = NULL;
+	size_t bytes = 0;
+	own_seen = &none;
+	if (!pthread_getattr_np(pthread_self(), &attributes)) {
+		(void)pthread_attr_getstack(&attributes, &low, &bytes);
+		(void)pthread_attr_destroy(&attributes);
+	}
+	struct seen *made = map(sizeof *made + (sizeof *made->words * frames << PLACE_BITS));
+	if (made)
+		made->end = (const uintptr_t *)(const void *)((char *)low + bytes);
+	return own_seen = made ? made : &none;
+}
+
+/* `pc` returns to where the words begin. */
+static inline void look_at(const void *pc, const uintptr_t *sp)
+{
+	struct seen *seen = __builtin_expect(own_seen != NULL, 1) ? own_seen : new_seen();
+	uint64_t place = ((uintptr_t)pc + (uintptr_t)sp * 8) * 0x9e3779b97f4a7c15u >> (64 - PLACE_BITS);
+	uint32_t there = seen->end > sp ? (uint32_t)(seen->end - sp) / FRAME_WORDS : 0, most = there < frames ? there : frames;
+#pragma GCC unroll 4
+	for (uintptr_t *kept = seen->words + place * frames, *end = kept + most; kept != end; kept++, sp += FRAME_WORDS)
+		if (__builtin_expect(*kept != *sp, 0)) {
+			*kept = *sp;
+			seen->changed++;
+		}
+}
+
+/* In line, of a function of the family. */
+#define ALLOCATED(p, size) allocated((p), (size), __builtin_return_address(0), __builtin_frame_address(0))
+
+static inline __attribute__((always_inline)) void *allocated(void *p, uint64_t size, const void *pc, const uintptr_t *sp)
 {
 	if (stage == FORWARD || !p)
 		return p;
 	int there = put(p, size);
-	if (stage != COUNTS)
+	if (stage < COUNTS)
 		return p;
+	if (stage == STACK)
+		look_at(pc, sp);
 	struct row *row = row_now();
 	row->alloc_blocks++;
 	row->alloc_bytes += size;
@@ -177,7 +238,7 @@ static inline void freeing(void *p)
 	if (stage == FORWARD || !p)
 		return;
 	uint64_t size = take(p);
-	if (stage != COUNTS || size == UINT64_MAX)
+	if (stage < COUNTS || size == UINT64_MAX)
 		return;
 	struct row *row = row_now();
 	row->freed_blocks++;
@@ -188,12 +249,12 @@ static inline void freeing(void *p)
 
 void *malloc(size_t size)
 {
-	return is_ready() ? allocated(real.malloc(size), size) : from_arena(size);
+	return is_ready() ? ALLOCATED(real.malloc(size), size) : from_arena(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return is_ready() ? allocated(real.calloc(count, size), count * size) : from_arena(count * size);
+	return is_ready() ? ALLOCATED(real.calloc(count, size), count * size) : from_arena(count * size);
 }
 
 void free(void *p)
@@ -213,25 +274,25 @@ void *realloc(void *old, size_t size)
 		return p && old ? memcpy(p, old, size < most ? size : most) : p;
 	}
 	freeing(old);
-	return allocated(real.realloc(old, size), size);
+	return ALLOCATED(real.realloc(old, size), size);
 }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
 {
 	int error = is_ready() ? real.posix_memalign(out, alignment, size) : ENOMEM;
 	if (!error)
-		allocated(*out, size);
+		ALLOCATED(*out, size);
 	return error;
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-	return is_ready() ? allocated(real.aligned_alloc(alignment, size), size) : NULL;
+	return is_ready() ? ALLOCATED(real.aligned_alloc(alignment, size), size) : NULL;
 }
 
 void *memalign(size_t alignment, size_t size)
 {
-	return is_ready() ? allocated(real.memalign(alignment, size), size) : NULL;
+	return is_ready() ? ALLOCATED(real.memalign(alignment, size), size) : NULL;
 }
 
 /* ---- what it saw ---------------------------------------------------------------------------------------- */

@@ -3,8 +3,9 @@
 
 Runs each row untracked and under floor.c's stages, next to each other in turning order, and writes into floors.txt, for
 every row measured, what the last stage came to as a ratio to the untracked run of the same round: medians with bootstrap
-bounds, as bench.py does. A limit below that is out of reach for whoever keeps every block of every thread by its address
-and counts it, before there is a stack. Options have the environment variables named beside them. Status 1 when a row
+bounds, as bench.py does. A limit below that is out of reach for whoever keeps every block of every thread by its address,
+counts it, and has seen that its stack is one that it knows: of as many frames as the row's stacks have on average, which a
+recording of it says. Options have the environment variables named beside them. Status 1 when a row
 failed, 2 for wrong usage.
 """
 import argparse
@@ -16,13 +17,15 @@ import tempfile
 import time
 
 import judge
+from measure import MTRACE
 from runs import UNTRACKED, Around, Failure
 from workloads import BUILD, ROOT, WORKLOADS
 
-STAGES = ["forward", "table", "counts"]
+STAGES = ["forward", "table", "counts", "stack"]
 LIBRARY = os.path.join(BUILD, "tests/bench/floor.so")
 ROWS = [w.key for w in WORKLOADS if not w.java]
 TOLD = r"(\d+) allocated, \d+ bytes, \d+ freed, (\d+) missed"
+STACK = r'"kind":"malloc".*?"alloc_blocks":(\d+)'  # of a line of a report
 MISSED_MOST = 0.02  # of all blocks: they have no place in the table (blocks of 8 bytes), and cost less than they must
 
 
@@ -55,6 +58,20 @@ def check_told(path):
         raise Failure(f"floor.so counted {blocks} blocks, and had no place for {missed}")
 
 
+def mean_frames(recording):
+    """Of the stack of an allocation, those that have a return address: not what the compiler put in line."""
+    blocks = frames = 0
+    with subprocess.Popen([MTRACE, "report", "--json", "-n", "10000000", recording], stdout=subprocess.PIPE, text=True) as report:
+        for text in report.stdout:
+            stack = re.search(STACK, text)
+            if stack:
+                blocks += int(stack[1])
+                frames += int(stack[1]) * (text.count('"language":') - text.count('"inlined":true'))
+    if not blocks:
+        raise Failure("nothing was recorded")
+    return round(frames / blocks)
+
+
 class Floor:
     """One row: its runs, and the ratios of each stage."""
 
@@ -62,9 +79,7 @@ class Floor:
         self.workload, self.chosen = workload, chosen
         self.told = os.path.join(workload.directory, "told")
         self.kinds = {"untracked": UNTRACKED}
-        for stage in STAGES:
-            self.kinds[stage] = Around([], {"LD_PRELOAD": LIBRARY, "FLOOR": stage})
-        self.ratios, self.output = {stage: [] for stage in STAGES}, None
+        self.ratios, self.output, self.frames = {stage: [] for stage in STAGES}, None, 0
 
     def run(self, around):
         done = self.workload.run_once(around, self.chosen.size, self.chosen.run_seconds)
@@ -73,10 +88,22 @@ class Floor:
             raise Failure("another output than untracked")
         return done.seconds
 
+    def around(self, stage, more=None):
+        return Around([], {"LD_PRELOAD": LIBRARY, "FLOOR": stage, "FLOOR_FRAMES": str(self.frames), **(more or {})})
+
+    def look_at_stacks(self):
+        """By a tenth of the work, where it can be divided."""
+        recording = os.path.join(self.workload.directory, "rec.mtr")
+        tracked = Around([MTRACE, "run", "-f", "-o", recording, "--"], {"MTRACE_OPTIONS": f"dir={self.workload.directory}"})
+        self.workload.run_once(tracked, self.chosen.size * (1 if self.workload.whole else 0.1), self.chosen.run_seconds)
+        self.frames = mean_frames(recording)
+
     def first_runs(self):
         """Not among the rounds: files into the page cache, and whether the library sees what it must."""
+        self.look_at_stacks()
+        self.kinds.update((stage, self.around(stage)) for stage in STAGES)
         self.run(UNTRACKED)
-        self.run(Around([], {"LD_PRELOAD": LIBRARY, "FLOOR": STAGES[-1], "FLOOR_TELL": self.told}))
+        self.run(self.around(STAGES[-1], {"FLOOR_TELL": self.told}))
         check_told(self.told)
 
     def round(self, number):
@@ -99,7 +126,7 @@ def line(floor, chosen):
         return f"{judge.median(floor.ratios[stage]):.2f}x ({low:.2f} to {high:.2f})"
     stages = ", ".join(f"{'+ ' if stage != STAGES[0] else ''}{stage} {figure(stage)}" for stage in STAGES)
     few = "" if chosen.pairs >= judge.PAIRS_TO_JUDGE and chosen.size >= 1 else "an indication only: "
-    return (f"{floor.workload.key} | {judge.median(floor.ratios[STAGES[-1]]):.2f}x | {few}floor.c, no stacks: {stages}; "
+    return (f"{floor.workload.key} | {judge.median(floor.ratios[STAGES[-1]]):.2f}x | {few}floor.c, {floor.frames} frames: {stages}; "
             f"{chosen.pairs} rounds, size {chosen.size:g}, {time.strftime('%Y-%m-%d')}")
 
 
