@@ -227,7 +227,7 @@ static bool find_in_line(struct mtrace_live_line *line, uint64_t granules, struc
 	return false;
 }
 
-static atomic_word *empty_in_line(struct mtrace_live_line *line, uint32_t home)
+static atomic_word *empty_in_line(struct mtrace_live_line *line, uint64_t home)
 {
 	uint32_t slots = live_empty(line);
 	return slots ? &line->word[live_choose_slot(line, slots, home)] : NULL;

@@ -169,9 +169,9 @@ static inline struct mtrace_live_line *live_line(uint64_t leaf, uintptr_t addres
 }
 
 /* The slot of its line that a block has to itself where blocks are as far apart as its leaf expects (L6). */
-static inline uint32_t live_home(uint64_t way)
+static inline uint64_t live_home(uint64_t way)
 {
-	return (uint32_t)((way & ((1u << LIVE_PLACE_SHIFT) - 1)) * MTRACE_LIVE_SLOTS >> LIVE_PLACE_SHIFT);
+	return (way & ((1u << LIVE_PLACE_SHIFT) - 1)) * MTRACE_LIVE_SLOTS >> LIVE_PLACE_SHIFT;
 }
 
 /* Which slots of a line are empty, and which have blocks of a granule: bit i is slot i's. Hints: a slot's word is read, or
@@ -222,7 +222,7 @@ static inline uint64_t live_word(uintptr_t address, uint32_t row, uint64_t size)
 struct live_place {
 	uint64_t leaf;
 	struct mtrace_live_line *line;
-	uint32_t home;
+	uint64_t home;
 };
 
 static inline struct live_place live_place_in(uint64_t leaf, uintptr_t address)
@@ -236,7 +236,7 @@ static inline struct live_place live_find(enum mtrace_family family, uintptr_t a
 	return live_place_in(live_first_leaf(family, address, near), address);
 }
 
-static inline bool live_take(struct mtrace_live_line *line, uint32_t i, uint64_t word, uint32_t side)
+static inline bool live_take(struct mtrace_live_line *line, uint64_t i, uint64_t word, uint32_t side)
 {
 	uint64_t vacant = 0;
 	if (unlikely(!atomic_compare_exchange_strong_explicit(&line->word[i], &vacant, word, memory_order_release,
@@ -285,13 +285,13 @@ static inline __attribute__((always_inline)) bool live_drop_home(struct live_pla
 }
 
 /* Its home, if that is empty; else another, which the line says from now on (L6): before the block is put in. */
-static inline uint32_t live_choose_slot(struct mtrace_live_line *line, uint32_t empty, uint32_t home)
+static inline uint64_t live_choose_slot(struct mtrace_live_line *line, uint32_t empty, uint64_t home)
 {
 	if (empty & 1u << home)
 		return home;
 	if (live_mixed(line) == LIVE_BY_HOME)
 		atomic_store_explicit(&line->mixed, LIVE_BY_LINE, memory_order_relaxed);
-	return (uint32_t)__builtin_ctz(empty);
+	return (uint64_t)__builtin_ctz(empty);
 }
 
 /* In a line that is LIVE_BY_LINE: any slot that is empty, unless the block is there. false: nothing was done. */

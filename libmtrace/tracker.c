@@ -210,7 +210,7 @@ static __attribute__((noinline)) void insert_slowly(struct thread_state *self, u
 }
 
 __attribute__((noinline)) void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf,
-						   struct mtrace_live_line *line, uint32_t home)
+						   struct mtrace_live_line *line, uint64_t home)
 {
 	struct thread_state *self = &thread_self;
 	struct live_place place = {leaf, line, home};

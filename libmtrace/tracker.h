@@ -30,7 +30,7 @@ void tracker_freeing(const void *p);
    their callers need not keep it. finish_changed is called with the frame of `here`. */
 void *tracker_finish_changed(void *p, size_t size, const struct here *here); /* the row is not known yet */
 void *tracker_finish_put(void *p, uint32_t row, size_t size, uint64_t leaf, struct mtrace_live_line *line,
-			 uint32_t home);                                     /* its live_place; leaf 0: it was not found */
+			 uint64_t home);                                     /* its live_place; leaf 0: it was not found */
 void *tracker_finish_due(void *p, uint32_t row, size_t size);                /* in the table; counts_live_is_due */
 void *tracker_finish_elsewhere(void *p, uint32_t row, size_t size);          /* in the table; usually the row has no tally */
 void *tracker_finish_freed_due(void *p, uint32_t row, size_t size, uint32_t side);
