@@ -421,7 +421,11 @@ static inline uint32_t row_by_route(struct workspace *work, enum mtrace_kind kin
 {
 	if (!work->routes_touched || ++work->walks % ROUTES_ANEW == 0)
 		return 0;
-	return routes_find(&work->routes, &work->memo, at, stamp, kind);
+	const struct route *found = routes_find(&work->routes, &work->memo, at, stamp, kind);
+	if (!found)
+		return 0;
+	routes_hand_on(&work->routes, found, &work->recents, at, stamp);
+	return routes_result(&work->routes, found);
 }
 
 /* The memo's walk came to work->row. */

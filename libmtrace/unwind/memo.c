@@ -305,33 +305,22 @@ uint32_t memo_walk(struct memo *m, const struct unwind_start *start, const struc
 
 /* ---- ways in, walked lately ---- */
 
-/* The words from the innermost frame to the joint, that which leads to a frame last; 0: too many, or a step that is taken
-   anew each time. */
-static uint32_t list_words(struct recent *r, const struct memo *m, uint32_t joint)
+/* The words from the joint to the innermost frame; 0: too many, or a step that is taken anew each time. */
+static uint32_t list_words(struct recent *r, const struct memo *m, const struct unwind_start *start, uint32_t joint)
 {
 	uint32_t words = 0;
-	for (const struct memo_frame *f = &m->frames[m->count - 1], *outer; f != &m->frames[joint]; f = outer) {
-		outer = f - 1;
+	for (const struct memo_frame *outer = &m->frames[joint], *last = &m->frames[m->count - 1], *f; outer != last; outer = f) {
+		f = outer + 1;
 		if (unlikely((f->flags & MEMO_UNUSUAL) || words > RECENT_WORDS - 2))
 			return 0;
+		r->offset[words] = (uint32_t)(outer->sp - ARCH_WORD - start->sp);
+		r->value[words++] = memo_pc(outer);
 		if (unlikely(outer->flags & MEMO_LOADS_FP)) {
-			r->offset[words] = (uint32_t)(outer->sp - rule_slot(f->rule) - r->sp);
+			r->offset[words] = (uint32_t)(outer->sp - rule_slot(f->rule) - start->sp);
 			r->value[words++] = outer->fp;
 		}
-		r->offset[words] = (uint32_t)(outer->sp - ARCH_WORD - r->sp);
-		r->value[words++] = memo_pc(outer);
 	}
 	return words;
-}
-
-/* RECENT_WORDS is a multiple of four. */
-static uint8_t fill_up(struct recent *r, uint32_t words)
-{
-	for (; words % 4; words++) {
-		r->offset[words] = r->offset[words - 1];
-		r->value[words] = r->value[words - 1];
-	}
-	return (uint8_t)words;
 }
 
 /* The outermost frame where the words are few enough, else the innermost one that is not new, or near it. Never the innermost
@@ -349,7 +338,7 @@ static uint32_t joint_of(const struct memo *m, uint32_t kept)
 
 enum { WITHOUT_CREDIT = 16, FOUND_EARNS = 2 }; /* without credit one in so many misses is remembered all the same */
 
-static bool is_worth_it(struct recents *all)
+bool recents_pay(struct recents *all)
 {
 	if (all->credit == 0)
 		return all->misses++ % WITHOUT_CREDIT == 0;
@@ -390,26 +379,46 @@ static __attribute__((cold, noinline)) void recents_begin(struct recents *all, u
 	all->stamp = stamp;
 }
 
-void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
-                      uint64_t stamp, uint32_t kind, uint32_t result)
+static inline void see_stamp(struct recents *all, uint64_t stamp)
 {
-	uint32_t words, joint;
-	if (!is_worth_it(all) || !memo_is_by_words_alone(m, start))
-		return;
 	if (unlikely(all->stamp != stamp))
 		recents_begin(all, stamp);
-	note_caller(all, m, start);
+}
+
+struct recent *recents_room(struct recents *all, const struct unwind_start *start, uint64_t stamp)
+{
+	see_stamp(all, stamp);
 	struct recent *r = give_up(all, recent_place(all, start->pc, start->sp));
+	r->sp = 0;
+	return r;
+}
+
+void recent_is(struct recent *r, const struct unwind_start *start, uint32_t words, uint32_t what, const struct memo_joint *joint,
+               uint32_t result)
+{
 	r->pc = start->pc;
 	r->sp = start->sp;
 	r->fp = start->fp;
-	joint = joint_of(m, kept);
-	if (!m->frames[joint].note || !(words = list_words(r, m, joint))) {
-		r->sp = 0;
-		return;
-	}
-	r->words = fill_up(r, words);
-	r->what = (uint16_t)(kind | (m->frames[m->count - 1].flags & MEMO_NEED_FP ? RECENT_NEEDS_FP : 0));
-	r->joint = (struct memo_joint){joint, m->frames[joint].note, m->frames[joint].sp, m->frames[joint].fp};
+	r->words = (uint8_t)words;
+	r->what = (uint16_t)what;
+	r->joint = *joint;
 	r->result = result;
+}
+
+void recents_remember(struct recents *all, const struct memo *m, const struct unwind_start *start, uint32_t kept,
+                      uint64_t stamp, uint32_t kind, uint32_t result)
+{
+	if (!memo_is_by_words_alone(m, start))
+		return;
+	see_stamp(all, stamp);
+	note_caller(all, m, start);
+	uint32_t joint = joint_of(m, kept);
+	const struct memo_frame *innermost = &m->frames[m->count - 1], *f = &m->frames[joint];
+	if (!f->note || !recents_pay(all))
+		return;
+	struct recent *r = recents_room(all, start, stamp);
+	uint32_t words = list_words(r, m, start, joint);
+	if (words)
+		recent_is(r, start, words, kind | (innermost->flags & MEMO_NEED_FP ? RECENT_NEEDS_FP : 0),
+		          &(struct memo_joint){joint, f->note, f->sp, f->fp}, result);
 }

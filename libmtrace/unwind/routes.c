@@ -51,26 +51,58 @@ static inline struct route *start_of(struct routes *all, const struct unwind_sta
 }
 
 /* T2. */
-static inline uint32_t result_of(const struct route_end *e, const struct memo *m, uint64_t stamp)
+static inline bool joins(const struct route_end *e, const struct memo *m, uint64_t stamp)
 {
-	bool joins = memo_has_joint(m, &e->joint, (uint32_t)stamp) && memo_stands(m, e->joint.at);
-	return joins ? e->result : 0;
+	return memo_has_joint(m, &e->joint, (uint32_t)stamp) && memo_stands(m, e->joint.at);
 }
 
-uint32_t routes_find(struct routes *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind)
+const struct route *routes_find(struct routes *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
+                                uint32_t kind)
 {
 	if (unlikely(all->stamp != stamp))
-		return 0;
+		return NULL;
 	const struct route *r = start_of(all, start, kind);
 	while (r && r->offset != ROUTE_NO_WORD) {
 		r = child_of(all, r, word_at(start->sp + r->offset)); /* T1 */
-		uint32_t result = r && r->end ? result_of(&all->end[r->end], m, stamp) : 0;
-		if (result) {
+		if (r && r->end && joins(&all->end[r->end], m, stamp)) {
 			all->found++;
-			return result;
+			return r;
 		}
 	}
-	return 0;
+	return NULL;
+}
+
+/* ---- handing on ---- */
+
+static const struct route *step_back(const struct routes *all, const struct route *r)
+{
+	return &all->route[r->from];
+}
+
+/* The words that lead to `last`, from there inwards, and the route that they start from. 0: too many. */
+static uint32_t list_words(const struct routes *all, const struct route *last, struct recent *to, const struct route **start)
+{
+	uint32_t words = 0;
+	for (*start = last; (*start)->from; *start = step_back(all, *start)) {
+		if (words == RECENT_WORDS)
+			return 0;
+		to->value[words] = (*start)->word;
+		to->offset[words++] = step_back(all, *start)->offset;
+	}
+	return words;
+}
+
+void routes_hand_on(const struct routes *all, const struct route *found, struct recents *recents,
+                    const struct unwind_start *start, uint64_t stamp)
+{
+	const struct route *first;
+	const struct route_end *end = &all->end[found->end];
+	if (!recents_pay(recents))
+		return;
+	struct recent *to = recents_room(recents, start, stamp);
+	uint32_t words = list_words(all, found, to, &first);
+	if (words)
+		recent_is(to, start, words, all->end[first->end].what, &end->joint, end->result);
 }
 
 /* ---- learning ---- */

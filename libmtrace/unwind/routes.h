@@ -78,8 +78,19 @@ static inline uint32_t routes_bytes(const struct routes *all)
 	return (uint32_t)offsetof(struct routes, route) + (2 + pages) * PAGE;
 }
 
-/* What the walk from *start came to; 0: not known. */
-uint32_t routes_find(struct routes *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp, uint32_t kind);
+/* The last route of a walk from *start, to where it would join the memo; NULL: not known. */
+const struct route *routes_find(struct routes *all, const struct memo *m, const struct unwind_start *start, uint64_t stamp,
+				uint32_t kind);
+
+/* What the walk came to. */
+static inline uint32_t routes_result(const struct routes *all, const struct route *found)
+{
+	return all->end[found->end].result;
+}
+
+/* Remembers the way that was found among the recent ones, where that pays: they tell it in a third of the instructions. */
+void routes_hand_on(const struct routes *all, const struct route *found, struct recents *recents,
+		    const struct unwind_start *start, uint64_t stamp);
 
 /* Learns the memo's walk from *start, of which the outermost `kept` frames were there before, if it is one that words alone
    decide. As recents_remember: frames have their notes, and result is not 0. */

@@ -46,7 +46,11 @@ static inline uint32_t ways_recall(struct ways *w, const struct unwind_start *st
 				   uint32_t sum)
 {
 	const struct recent *found = recents_find(&w->recents, &w->memo, start->pc, start->sp, &start->fp, rules_epoch(), 1);
-	uint32_t result = ++w->asked % ROUTES_ANEW ? routes_find(&w->routes, &w->memo, start, rules_epoch(), 1) : 0;
+	const struct route *route =
+		++w->asked % ROUTES_ANEW ? routes_find(&w->routes, &w->memo, start, rules_epoch(), 1) : NULL;
+	uint32_t result = route ? routes_result(&w->routes, route) : 0;
+	if (route && !found)
+		routes_hand_on(&w->routes, route, &w->recents, start, rules_epoch());
 	if (found || result)
 		return (found ? WAYS_FOUND : 0) | (result ? WAYS_FOUND_ROUTE : 0) |
 		       ((found && found->result != sum) || (result && result != sum) ? WAYS_WRONG : 0);

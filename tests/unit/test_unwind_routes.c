@@ -1,7 +1,8 @@
 /*
  * test_unwind_routes: the trie of ways in, over made-up stacks of made-up functions: what it finds is always what the walk
  * came to; hundreds of stacks in turn are found again; a word that changed anywhere, another sp or kind, another outer stack,
- * another stamp: nothing is found, or what that is; full, it is emptied, and rests where learning does not pay.
+ * another stamp: nothing is found, or what that is; full, it is emptied, and rests where learning does not pay. What is found
+ * is handed on to the recent ways, of which the same must hold.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -15,11 +16,13 @@ enum { DEPTH = 24, WORDS = 512, STAMP = 7, KIND = 1 };
 static uintptr_t stack[WORDS]; /* grows downwards, as they do */
 static struct memo *memo;
 static struct routes *routes;
+static struct recents *recents;
 
 static void setup(void)
 {
 	memo = calloc(1, sizeof *memo);
 	routes = calloc(1, sizeof *routes);
+	recents = calloc(1, sizeof *recents);
 	memset(stack, 0, sizeof stack);
 }
 
@@ -27,6 +30,7 @@ static void teardown(void)
 {
 	free(memo);
 	free(routes);
+	free(recents);
 }
 
 /* ---- a stack: functions from the outermost inwards; a function is its return address and the size of its frame ---- */
@@ -87,9 +91,20 @@ static uint32_t walk(const struct made *made)
 	return kept;
 }
 
+static uint32_t find_as(const struct made *made, uint64_t stamp, uint32_t kind)
+{
+	const struct route *found = routes_find(routes, memo, &made->start, stamp, kind);
+	return found ? routes_result(routes, found) : 0;
+}
+
 static uint32_t find(const struct made *made)
 {
-	return routes_find(routes, memo, &made->start, STAMP, KIND);
+	return find_as(made, STAMP, KIND);
+}
+
+static void learn_as(const struct made *made, uint32_t kept, uint32_t result)
+{
+	routes_learn(routes, memo, &made->start, kept, STAMP, KIND, result);
 }
 
 /* What is found is right; else it is walked and learnt. */
@@ -101,8 +116,7 @@ static bool recall(const uint32_t *functions)
 		ck_assert_uint_eq(found, wanted);
 		return true;
 	}
-	uint32_t kept = walk(&made);
-	routes_learn(routes, memo, &made.start, kept, STAMP, KIND, wanted);
+	learn_as(&made, walk(&made), wanted);
 	return false;
 }
 
@@ -110,7 +124,7 @@ static bool recall(const uint32_t *functions)
 static void learn(const struct made *made, uint32_t kept)
 {
 	walk(made);
-	routes_learn(routes, memo, &made->start, kept, STAMP, KIND, 99);
+	learn_as(made, kept, 99);
 }
 
 static uint64_t state;
@@ -165,8 +179,8 @@ START_TEST(a_word_that_changed_is_noticed)
 		*word = was;
 	}
 	ck_assert_uint_ne(find(&made), 0);
-	ck_assert_uint_eq(routes_find(routes, memo, &made.start, STAMP, KIND + 1), 0);
-	ck_assert_uint_eq(routes_find(routes, memo, &made.start, STAMP + (1ull << 32), KIND), 0);
+	ck_assert_uint_eq(find_as(&made, STAMP, KIND + 1), 0);
+	ck_assert_uint_eq(find_as(&made, STAMP + (1ull << 32), KIND), 0);
 	made.start.sp -= 8;
 	ck_assert_uint_eq(find(&made), 0);
 	made.start.sp += 8;
@@ -307,6 +321,114 @@ START_TEST(what_pays_has_all_the_room)
 }
 END_TEST
 
+/* ---- handing on ---- */
+
+static uint32_t find_recent(const struct made *made)
+{
+	const struct recent *r =
+		recents_find(recents, memo, made->start.pc, made->start.sp, &made->start.fp, STAMP, KIND);
+	return r ? r->result : 0;
+}
+
+/* Found, and handed on while there is credit. */
+static void hand_on(const struct made *made)
+{
+	const struct route *found = routes_find(routes, memo, &made->start, STAMP, KIND);
+	ck_assert_ptr_nonnull(found);
+	recents->credit = 1;
+	routes_hand_on(routes, found, recents, &made->start, STAMP);
+}
+
+/* A few in turn: once each has been handed on, recents know them all. */
+START_TEST(a_few_in_turn_are_soon_recent)
+{
+	enum { TURNS = 1000, STACKS = 18 };
+	uint32_t functions[DEPTH], recent = 0, sum;
+	for (int i = 0; i < TURNS * STACKS; i++) {
+		path((uint32_t)(i % STACKS) * 37, 4, 0, functions);
+		struct made made = make(functions);
+		const struct route *found;
+		if ((sum = find_recent(&made))) {
+			ck_assert_uint_eq(sum, sum_of(made.frames, DEPTH));
+			recent++;
+		} else if ((found = routes_find(routes, memo, &made.start, STAMP, KIND))) {
+			routes_hand_on(routes, found, recents, &made.start, STAMP);
+		} else {
+			learn_as(&made, walk(&made), sum_of(made.frames, DEPTH));
+		}
+	}
+	ck_assert_uint_gt(recent, (TURNS - 100) * STACKS);
+}
+END_TEST
+
+START_TEST(a_word_of_what_was_handed_on_is_compared)
+{
+	struct made made = make_one();
+	uintptr_t *saved = load_register(&made, DEPTH - 3);
+	learn(&made, 0);
+	learn(&made, DEPTH - 6);
+	hand_on(&made);
+	ck_assert_uint_eq(find_recent(&made), 99);
+	for (uint32_t i = 0; i + 1 < DEPTH; i++) {
+		uintptr_t *word = (uintptr_t *)made.frames[i].sp - 1, was = *word;
+		*word = was + 64;
+		ck_assert_msg(!find_recent(&made), "frame %u is another one", i);
+		*word = was;
+	}
+	*saved = 8192;
+	ck_assert_uint_eq(find_recent(&made), 0);
+	*saved = 4096;
+	ck_assert_uint_eq(find_recent(&made), 99);
+	memo->frames[DEPTH - 7].note ^= 8;
+	memo->frames[DEPTH - 2].note ^= 8;
+	ck_assert_uint_eq(find_recent(&made), 0);
+}
+END_TEST
+
+START_TEST(the_frame_register_of_what_was_handed_on_is_compared)
+{
+	struct made made = make_one();
+	for (uint32_t i = 0; i < DEPTH; i++) {
+		made.frames[i].flags = MEMO_NEED_FP;
+		made.frames[i].fp = 4096;
+	}
+	made.start.fp = 4096;
+	learn(&made, 0);
+	hand_on(&made);
+	ck_assert_uint_eq(find_recent(&made), 99);
+	made.start.fp = 8192;
+	ck_assert_uint_eq(find_recent(&made), 0);
+}
+END_TEST
+
+static void check_each_word(struct made *made, uint32_t words)
+{
+	for (uint32_t i = DEPTH - 1 - words; i + 1 < DEPTH; i++) {
+		uintptr_t *word = (uintptr_t *)made->frames[i].sp - 1, was = *word;
+		*word = was + 64;
+		ck_assert_msg(!find_recent(made), "of %u words that to frame %u is another one", words, i);
+		*word = was;
+	}
+	ck_assert_uint_eq(find_recent(made), 99);
+}
+
+START_TEST(however_many_words_each_is_compared)
+{
+	struct made made = make_one();
+	for (uint32_t words = 1; words < DEPTH; words++) {
+		teardown();
+		setup();
+		made = make_one();
+		learn(&made, DEPTH - words);
+		hand_on(&made);
+		if (words <= RECENT_WORDS)
+			check_each_word(&made, words);
+		else
+			ck_assert_uint_eq(find_recent(&made), 0);
+	}
+}
+END_TEST
+
 START_TEST(stacks_too_different_are_left)
 {
 	static uint32_t many[UNWIND_MAX_DEPTH];
@@ -338,6 +460,10 @@ int main(void)
 	tcase_add_test(all, a_step_that_is_taken_anew_in_the_memo_is_not_believed);
 	tcase_add_test(all, what_does_not_pay_rests);
 	tcase_add_test(all, what_pays_has_all_the_room);
+	tcase_add_test(all, a_few_in_turn_are_soon_recent);
+	tcase_add_test(all, a_word_of_what_was_handed_on_is_compared);
+	tcase_add_test(all, the_frame_register_of_what_was_handed_on_is_compared);
+	tcase_add_test(all, however_many_words_each_is_compared);
 	tcase_add_test(all, stacks_too_different_are_left);
 	suite_add_tcase(suite, all);
 	return run_suite(suite);
