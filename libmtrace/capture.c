@@ -207,19 +207,94 @@ static struct extent extent_of(const struct memo *m)
 	return x;
 }
 
-/* Notes the nodes of frames[from .. count), whose outside neighbour's node is `node`. 0: the table is full. */
-static inline uint32_t note_nodes(struct workspace *work, uint32_t from, uint32_t node)
+static inline uint32_t tag_of(struct memo_frame *f)
+{
+	if (unlikely(!f->tag))
+		f->tag = resolve_frame(memo_pc(f), f->flags & MEMO_EXACT);
+	return f->tag;
+}
+
+/* The frames from f inwards, the node of whose outside neighbour was just made: theirs are new, too. Returns the first that has
+   none yet; *node: the last. */
+static struct memo_frame *note_new_nodes(struct workspace *work, struct memo_frame *f, const struct memo_frame *end,
+                                         uint32_t *node)
+{
+	uint32_t tags[STACKS_CHAIN], nodes[STACKS_CHAIN], count = 0, done;
+	for (; count < STACKS_CHAIN && f + count != end; count++) {
+		tags[count] = tag_of(f + count);
+		if (!tags[count] || tags[count] == SKIPPED)
+			break;
+	}
+	done = count > 1 ? stacks_chain(&work->children, *node, tags, count, nodes) : 0;
+	uint64_t path = f[-1].path;
+	for (uint32_t i = 0; i < done; i++, f++) {
+		f->path = path = stacks_path(path, tags[i]);
+		f->note = *node = nodes[i];
+	}
+	return f;
+}
+
+/* Notes the nodes of frames[from .. count), which stand below `node`, if their path as a whole is known; else they have none. */
+static bool note_path(struct memo *m, uint32_t from, uint32_t node, uint64_t path)
+{
+	struct memo_frame *first = m->frames + from, *f = first, *end = m->frames + m->count;
+	for (; f != end; f++) {
+		if (unlikely(!f->tag) || unlikely(f->tag == SKIPPED))
+			return false;
+		f->path = path = stacks_path(path, f->tag);
+	}
+	uint32_t below = stacks_known_path(path);
+	while (below && f != first) {
+		(--f)->note = below;
+		below = stacks_parent(below, f->tag);
+	}
+	if (likely(below == node))
+		return true;
+	for (; f != end; f++) /* another path's */
+		f->note = 0;
+	return false;
+}
+
+/* One by one. */
+static uint32_t note_each(struct workspace *work, uint32_t from, uint32_t node, uint64_t path)
 {
 	struct memo *m = &work->memo;
-	for (struct memo_frame *f = m->frames + from, *end = m->frames + m->count; f != end; f++) {
-		if (unlikely(!f->tag))
-			f->tag = resolve_frame(memo_pc(f), f->flags & MEMO_EXACT);
-		if (unlikely(!f->tag))
+	work->children.made = 0;
+	for (struct memo_frame *f = m->frames + from, *end = m->frames + m->count; f != end;) {
+		uint32_t tag = tag_of(f);
+		if (unlikely(!tag))
 			return 0;
-		if (likely(f->tag != SKIPPED) && !(node = stacks_child(&work->children, node, f->tag)))
+		if (likely(tag != SKIPPED)) {
+			node = stacks_child(&work->children, node, tag);
+			path = stacks_path(path, tag);
+		}
+		if (unlikely(!node))
 			return 0;
 		f->note = node;
+		f++->path = path;
+		if (unlikely(node == work->children.made)) {
+			f = note_new_nodes(work, f, end, &node);
+			path = f[-1].path;
+		}
 	}
+	return node;
+}
+
+/* Notes the nodes of frames[from .. count), whose outside neighbour's node is `node`; frames[first] is the first below a root, or
+   below another language's. 0: the table is full. */
+static uint32_t note_nodes(struct workspace *work, uint32_t first, uint32_t from, uint32_t node)
+{
+	struct memo *m = &work->memo;
+	uint64_t path = from > first ? m->frames[from - 1].path : stacks_path_below(node);
+	if (unlikely(!node)) /* the table had no room for the root's marker */
+		return 0;
+	if (m->count - from < 2)
+		return note_each(work, from, node, path);
+	if (note_path(m, from, node, path))
+		return m->frames[m->count - 1].note;
+	node = note_each(work, from, node, path);
+	if (likely(node))
+		stacks_note_path(m->frames[m->count - 1].path, node);
 	return node;
 }
 
@@ -230,7 +305,7 @@ static void row_of_memo(struct workspace *work, enum mtrace_kind kind, uint32_t 
 	bool noted =
 		work->kind == kind && !work->under && work->first == x.first && work->marker == x.end && kept > x.first;
 	uint32_t from = noted ? kept : x.first;
-	uint32_t node = note_nodes(work, from, noted ? work->memo.frames[kept - 1].note : root_of(kind, x.end));
+	uint32_t node = note_nodes(work, x.first, from, noted ? work->memo.frames[kept - 1].note : root_of(kind, x.end));
 	uint32_t row = node ? row_of_known_node(node, x.end) : 0;
 	work->kind =
 		row ? kind : MTRACE_KIND_NONE; /* the next event of this stack looks again, and is counted as well */
@@ -349,7 +424,7 @@ static void row_beneath(struct workspace *work, enum mtrace_kind kind, uint32_t 
 	if (noted && kept == count && work->count == count)
 		return;
 	if (count > 1 && node)
-		node = note_nodes(work, noted && kept > 1 ? kept : 1,
+		node = note_nodes(work, 1, noted && kept > 1 ? kept : 1,
 		                  noted && kept > 1 ? work->memo.frames[kept - 1].note : under);
 	row = node ? row_of_known_node(node, (enum unwind_end)work->beyond.end) : 0;
 	work->kind = row ? kind : MTRACE_KIND_NONE;

@@ -142,16 +142,17 @@ static struct splitlist nodes = {
 	.make_sentinel = node_make_sentinel,
 };
 
-static uint32_t new_node(uint64_t key)
+/* `spare`: reserved for it, 0 none. */
+static uint32_t new_node(uint64_t key, uint32_t spare)
 {
-	uint64_t id = segment_reserve(MTRACE_REGION_NODES, 1);
+	uint64_t id = spare ? spare : segment_reserve(MTRACE_REGION_NODES, 1);
 	if (id > UINT32_MAX)
 		return 0;
 	fill_node((uint32_t)id, key);
 	return (uint32_t)id;
 }
 
-/* Where nodes were found last, by their hash: one line to look at and the node's own instead of a bucket's, its
+/* Where nodes were found last, by their hash, and by that of their whole path: one line to look at and the node's own instead of a bucket's, its
    sentinel's and those of the list. Private to the process, shared by its threads, and only believed when the node itself
    agrees; mapped when there are more nodes than a processor's caches keep anyway. */
 enum { HINTS_BITS = 18, HINTS_BYTES = sizeof(uint32_t) << HINTS_BITS, HINTS_FROM = 32768 };
@@ -208,15 +209,10 @@ static inline void note_linked(uint32_t id)
 	                                        memory_order_relaxed);
 }
 
-uint32_t stacks_node(uint32_t parent, uint32_t frame)
+/* The node of this key in the list; linked now if there was none, which *made then says. 0: the table is full. */
+static uint32_t find_or_link(uint64_t key, uint32_t hash, uint32_t spare, bool *made)
 {
-	uint64_t key = (uint64_t)parent << 32 | frame;
-	if (is_next_node(parent + 1, key))
-		return parent + 1;
-	uint32_t hash = node_hash(key), order = splitlist_order(hash), known = hinted(key, hash);
-	if (known)
-		return known;
-	uint32_t from = splitlist_start(&nodes, hash), made = 0;
+	uint32_t order = splitlist_order(hash), from = splitlist_start(&nodes, hash), id = 0;
 	for (uint32_t steps = 0;; steps++) {
 		_Atomic uint32_t *link = node_link(from);
 		uint32_t next = atomic_load_explicit(link, memory_order_acquire); /* pairs: S2 */
@@ -230,29 +226,146 @@ uint32_t stacks_node(uint32_t parent, uint32_t frame)
 			from = next;
 			continue;
 		}
-		if (!made && !(made = new_node(key)))
+		if (!id && !(id = new_node(key, spare)))
 			return 0;
-		atomic_store_explicit(node_link(made), next, memory_order_relaxed);
-		if (atomic_compare_exchange_strong_explicit(link, &next, made, memory_order_release, memory_order_relaxed))
+		atomic_store_explicit(node_link(id), next, memory_order_relaxed);
+		if (atomic_compare_exchange_strong_explicit(link, &next, id, memory_order_release, memory_order_relaxed))
 			break;
 	}
-	note_linked(made);
+	note_linked(id);
 	if (unlikely(splitlist_grow(&nodes) == HINTS_FROM))
 		map_hints();
-	return note_hint(hash, made);
+	*made = true;
+	return note_hint(hash, id);
+}
+
+static uint32_t find_or_make(uint64_t key, bool *made)
+{
+	uint32_t next = (uint32_t)(key >> 32) + 1, hash, known;
+	if (is_next_node(next, key))
+		return next;
+	hash = node_hash(key);
+	known = hinted(key, hash);
+	return known ? known : find_or_link(key, hash, 0, made);
+}
+
+static inline uint64_t node_key(uint32_t parent, uint32_t frame)
+{
+	return (uint64_t)parent << 32 | frame;
+}
+
+uint32_t stacks_node(uint32_t parent, uint32_t frame)
+{
+	bool made = false;
+	return find_or_make(node_key(parent, frame), &made);
 }
 
 /* A thread that is cancelled half way leaves an entry without a key. */
-__attribute__((noinline)) uint32_t stacks_find_child(struct stacks_children *children, uint32_t parent, uint32_t frame)
+static inline uint32_t remember_child(struct stacks_children *children, uint64_t key, uint32_t node)
 {
-	uint64_t key = (uint64_t)parent << 32 | frame;
-	uint32_t node = stacks_node(parent, frame), place = stacks_child_place(key);
+	uint32_t place = stacks_child_place(key);
 	children->entry[place].key = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	children->entry[place].node = node;
 	atomic_signal_fence(memory_order_seq_cst);
 	children->entry[place].key = node ? key : 0;
 	return node;
+}
+
+__attribute__((noinline)) uint32_t stacks_find_child(struct stacks_children *children, uint32_t parent, uint32_t frame)
+{
+	bool made = false;
+	uint64_t key = node_key(parent, frame);
+	uint32_t node = find_or_make(key, &made);
+	children->made = made ? node : children->made;
+	return remember_child(children, key, node);
+}
+
+/* ---- whole paths ---- */
+
+uint32_t stacks_known_path(uint64_t path)
+{
+	_Atomic uint32_t *map = atomic_load_explicit(&hints, memory_order_acquire);
+	return map ? atomic_load_explicit(&map[path >> (64 - HINTS_BITS)], memory_order_acquire) : 0; /* pairs: note_hint */
+}
+
+void stacks_note_path(uint64_t path, uint32_t node)
+{
+	(void)note_hint((uint32_t)(path >> 32), node);
+}
+
+/* Linked nodes have linked parents; one that is not is no path's, and no hint names it. */
+uint32_t stacks_parent(uint32_t node, uint32_t frame)
+{
+	if (node < MTRACE_FIRST_NODE || !segment_has(MTRACE_REGION_NODES, (node + 1ull) * sizeof(struct mtrace_node)))
+		return 0;
+	uint64_t key = __atomic_load_n(&node_at(node)->key, __ATOMIC_RELAXED);
+	return (uint32_t)key == frame ? (uint32_t)(key >> 32) : 0;
+}
+
+/* ---- new ones in a row ---- */
+
+struct ahead {
+	uint64_t key;
+	uint32_t hash, near; /* an element of the list that is before it; 0: not known */
+};
+
+/* Only asks for lines: whatever is read is read again. */
+static inline void look_ahead_to_bucket(const struct ahead *a)
+{
+	uint32_t buckets = atomic_load_explicit(&nodes.bucket_count, memory_order_relaxed);
+	__builtin_prefetch(splitlist_bucket(&nodes, a->hash & (buckets - 1)));
+}
+
+static inline uint32_t look_ahead_to_node(uint32_t id)
+{
+	if (!id || !segment_has(MTRACE_REGION_NODES, (id + 1ull) * sizeof(struct mtrace_node)))
+		return 0;
+	__builtin_prefetch(node_at(id), 1);
+	return id;
+}
+
+/* A bucket that is not open yet will be by way of the one that it was part of (splitlist_open_bucket). */
+static inline void look_ahead_to_start(struct ahead *a)
+{
+	uint32_t buckets = atomic_load_explicit(&nodes.bucket_count, memory_order_acquire); /* pairs: splitlist_grow */
+	uint32_t id = atomic_load_explicit(splitlist_bucket(&nodes, a->hash & (buckets - 1)), memory_order_relaxed);
+	if (!id)
+		id = atomic_load_explicit(splitlist_bucket(&nodes, a->hash & (buckets / 2 - 1)), memory_order_relaxed);
+	a->near = look_ahead_to_node(id);
+}
+
+static inline void look_ahead_to_next(const struct ahead *a)
+{
+	if (a->near)
+		(void)look_ahead_to_node(atomic_load_explicit(node_link(a->near), memory_order_relaxed));
+}
+
+uint32_t stacks_chain(struct stacks_children *children, uint32_t parent, const uint32_t *frames_of, uint32_t count,
+                      uint32_t *into)
+{
+	struct ahead ahead[STACKS_CHAIN];
+	uint64_t first = segment_reserve(MTRACE_REGION_NODES, count);
+	if (first > UINT32_MAX - STACKS_CHAIN)
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		ahead[i].key = node_key(i ? (uint32_t)first + i - 1 : parent, frames_of[i]);
+		ahead[i].hash = node_hash(ahead[i].key);
+		look_ahead_to_bucket(&ahead[i]);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		look_ahead_to_start(&ahead[i]);
+	for (uint32_t i = 0; i < count; i++)
+		look_ahead_to_next(&ahead[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		bool made = false;
+		into[i] = remember_child(children, ahead[i].key,
+		                         find_or_link(ahead[i].key, ahead[i].hash, (uint32_t)first + i, &made));
+		if (unlikely(!made)) /* another thread's: what is below it has other keys */
+			return i + (into[i] != 0);
+		children->made = into[i];
+	}
+	return count;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */

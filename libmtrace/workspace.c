@@ -32,7 +32,7 @@ static void note_touched(uint64_t bytes)
 	segment_add_private(bytes);
 }
 
-/* Once when it is new, then as its thread's stack grows by a page of frames: ten times in all. Killed in between: a few
+/* Once when it is new, then as its thread's stack grows by a page of frames: a dozen times in all. Killed in between: a few
    pages are not told of. */
 __attribute__((cold, noinline)) void workspace_note_deepest(struct workspace *work, uint32_t depth)
 {

@@ -43,8 +43,9 @@ struct memo_frame {
 	uint32_t rule; /* of this frame: what its step outwards reads */
 	uint16_t flags;
 	uint16_t words; /* that lead from here to the outermost frame: the memo's first so many */
+	uint64_t path;  /* the caller's own, beside its note */
 };
-_Static_assert(sizeof(struct memo_frame) == 40, "five words");
+_Static_assert(sizeof(struct memo_frame) == 48, "six words");
 
 enum {
 	MEMO_EXACT = 1,       /* the pc is the instruction itself: interrupted by a signal, or its trampoline */
@@ -116,24 +117,12 @@ static inline bool memo_arrives_again(const struct memo_frame *f)
 	       word_at(f->sp - rule_slot(f[1].rule)) == f->fp;
 }
 
-/* The outermost frame that the words still lead to from frames[i] (M1). All of them lie on the running thread's own
-   stack (M3), so looking at four at once reads nothing that may not be there. */
-static inline __attribute__((always_inline)) uint32_t memo_follow_words(const struct memo_frame *frames, uint32_t i)
+/* The outermost frame that the words still lead to from frames[i] (M1). */
+static inline uint32_t memo_follow_words(const struct memo_frame *frames, uint32_t i)
 {
-	for (;;) {
-		const struct memo_frame *f = frames + i;
-		for (; i >= 4 &&
-		       likely(!(memo_differs(f - 1) | memo_differs(f - 2) | memo_differs(f - 3) | memo_differs(f - 4)));
-		     i -= 4)
-			f -= 4;
-		while (i > 0 && likely(!memo_differs(f - 1))) {
-			f--;
-			i--;
-		}
-		if (i == 0 || !memo_arrives_again(f - 1))
-			return i;
+	while (i > 0 && (likely(!memo_differs(&frames[i - 1])) || memo_arrives_again(&frames[i - 1])))
 		i--;
-	}
+	return i;
 }
 
 static const uintptr_t memo_nothing = 0;

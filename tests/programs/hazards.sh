@@ -177,4 +177,13 @@ for memo in 0 1; do
 	[ "${got:-0}" -ge 60000 ] && pass "a full table counts every event, memo=$memo: $got" ||
 		fail "a full table counts every event, memo=$memo" "${got:-none} of 70 000"
 done
+
+# And it is no other stack's, nor another kind's: of one place in the code the same frames in each.
+clear_segments
+preload memory=1m:depth=64 -- "$hazards" full >"$work/out" 2>&1
+json "$(find "$segments" -name 'mtrace.*')" "$work/full.json" &&
+	got=$(query "$work/full.json" '.processes[0] | .trust.drops.stacks_full as $lost | [.stacks[] |
+		select(.frames | any(.function == "make")) | "\(.kind) \(.alloc_blocks) \(.alloc_bytes)"] + ["\($lost > 0)"] | join(", ")')
+[ "${got:-}" = "malloc 6 7404, true" ] && pass "a full table mixes no kinds: $got" ||
+	fail "a full table mixes no kinds" "stacks of the place: ${got:-none}, and whether any were lost"
 suite_end

@@ -133,8 +133,58 @@ START_TEST(threads_agree_on_ids)
 }
 END_TEST
 
+/* ---- new ones in a row ---- */
+
+static struct stacks_children children[3];
+
+/* As capture does it: the first that is new says that those below it are. */
+static void intern_frames(struct stacks_children *mine, const uint32_t *frames, uint32_t count, uint32_t *nodes)
+{
+	uint32_t node = MTRACE_KIND_MALLOC;
+	mine->made = 0;
+	for (uint32_t i = 0; i < count;) {
+		nodes[i] = node = node ? stacks_child(mine, node, frames[i]) : 0;
+		i++;
+		uint32_t below = count - i < STACKS_CHAIN ? count - i : STACKS_CHAIN;
+		if (!below || !node || node != mine->made)
+			continue;
+		uint32_t done = stacks_chain(mine, node, frames + i, below, nodes + i);
+		ck_assert_uint_le(done, below);
+		for (uint32_t k = 0; k < done; k++)
+			ck_assert_uint_ne(nodes[i + k], 0);
+		i += done;
+		node = nodes[i - 1];
+	}
+}
+
+static uint64_t nodes_used(void)
+{
+	return atomic_load(&segment.used[MTRACE_REGION_NODES]);
+}
+
+/* With ends that others have, and more frames than one row of them holds. */
+START_TEST(nodes_in_a_row_are_those_one_by_one)
+{
+	enum { MOST = 2 * STACKS_CHAIN + 5, STACKS = 400 };
+	uint32_t frames[MOST], nodes[MOST];
+	for (uint32_t stack = 0; stack < STACKS; stack++) {
+		uint32_t count = 1 + stack % MOST, shared = stack * 7 % count, node = MTRACE_KIND_MALLOC;
+		for (uint32_t i = 0; i < count; i++)
+			frames[i] = i < shared ? i + 1 : 1000 + stack * MOST + i;
+		intern_frames(&children[0], frames, count, nodes);
+		for (uint32_t i = 0; i < count; i++)
+			ck_assert_uint_eq(node = stacks_node(node, frames[i]), nodes[i]);
+		uint64_t used = nodes_used();
+		intern_frames(&children[1], frames, count, nodes);
+		intern_frames(&children[0], frames, count, nodes);
+		ck_assert_uint_eq(node, nodes[count - 1]);
+		ck_assert_uint_eq(used, nodes_used());
+	}
+}
+END_TEST
+
 /* Threads intern the same new paths at once, each the one that another is about to make: who follows is faster. What each
-   was given then, a thread that comes later is given, too. */
+   was given then, a thread that comes later is given, too. One takes them in a row, where they are new. */
 enum { PATHS = 20000, PATH_FRAMES = 8 };
 static uint32_t given[2][PATHS][PATH_FRAMES];
 
@@ -145,10 +195,18 @@ static void intern_path(uint32_t path, uint32_t nodes[PATH_FRAMES])
 		nodes[depth] = node = stacks_node(node, path * PATH_FRAMES + depth + 1);
 }
 
+static void intern_path_in_a_row(uint32_t path, uint32_t nodes[PATH_FRAMES])
+{
+	uint32_t frames[PATH_FRAMES];
+	for (uint32_t depth = 0; depth < PATH_FRAMES; depth++)
+		frames[depth] = path * PATH_FRAMES + depth + 1;
+	intern_frames(&children[2], frames, PATH_FRAMES, nodes);
+}
+
 static void *intern_paths(void *argument)
 {
 	for (uint32_t path = 0; path < room_times(PATHS); path++)
-		intern_path(path, given[(uintptr_t)argument][path]);
+		(argument ? intern_path_in_a_row : intern_path)(path, given[(uintptr_t)argument][path]);
 	return NULL;
 }
 
@@ -185,6 +243,20 @@ START_TEST(full_gives_no_id_and_keeps_the_old_ones)
 }
 END_TEST
 
+START_TEST(full_while_nodes_are_made_in_a_row)
+{
+	uint32_t frames[STACKS_CHAIN + 1], nodes[STACKS_CHAIN + 1], stack = 0;
+	do {
+		for (uint32_t i = 0; i <= STACKS_CHAIN; i++)
+			frames[i] = 1 + stack * (STACKS_CHAIN + 1) + i;
+		intern_frames(&children[0], frames, STACKS_CHAIN + 1, nodes);
+		ck_assert_uint_lt(stack++, 100000);
+	} while (nodes[STACKS_CHAIN]);
+	ck_assert_uint_gt(stack, 100);
+	ck_assert_uint_ne(stacks_node(MTRACE_KIND_MALLOC, 1), 0);
+}
+END_TEST
+
 /* A foreign hand in the segment: ids out of range are not followed, recording stops, the host lives. */
 START_TEST(a_scribbled_link_is_not_followed)
 {
@@ -214,6 +286,7 @@ int main(void)
 	tcase_add_test(plain, a_stack_has_one_row_that_knows_its_node);
 	tcase_add_test(plain, a_row_knows_the_kind_of_its_stack);
 	tcase_add_test(plain, ids_stay_while_the_table_grows);
+	tcase_add_test(plain, nodes_in_a_row_are_those_one_by_one);
 	tcase_add_test(plain, a_scribbled_link_is_not_followed);
 	suite_add_tcase(suite, plain);
 	tcase_add_checked_fixture(threads, setup, NULL);
@@ -224,6 +297,7 @@ int main(void)
 	TCase *small = tcase_create("small");
 	tcase_add_checked_fixture(small, setup_small, NULL);
 	tcase_add_test(small, full_gives_no_id_and_keeps_the_old_ones);
+	tcase_add_test(small, full_while_nodes_are_made_in_a_row);
 	suite_add_tcase(suite, small);
 	return run_suite(suite);
 }

@@ -10,6 +10,8 @@
  *   attributes   pthread_getattr_np in many threads, of themselves and of the first
  *   refused      unmapping and reallocation that the system refuses
  *   busy         blocks, mappings and stacks for a second and a half, in two threads
+ *   full         one place that calls malloc, 6 times, and mmap, 3 times, a hundred frames deep: mmap only when another thread
+ *                has had stacks enough to fill a small table
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -203,6 +205,62 @@ static int busy(void)
 	return 0;
 }
 
+/* ---- a full table -------------------------------------------------------------------------------------- */
+
+__attribute__((noipa)) static void descend(unsigned ways, int left)
+{
+	if (!left) {
+		void *volatile block = malloc(8);
+		free(block);
+	} else if (ways & 1) {
+		descend(ways >> 1, left - 1);
+		__asm__ volatile("# one" ::: "memory");
+	} else {
+		descend(ways >> 1, left - 1);
+		__asm__ volatile("# other" ::: "memory");
+	}
+}
+
+static void *fill_table(void *unused)
+{
+	for (unsigned i = 0; i < 60000; i++)
+		descend(i * 2654435761u >> 8, 20);
+	return unused;
+}
+
+typedef void *maker(size_t first, size_t size, int protection, int flags, int file, long offset);
+static maker *volatile makers[2] = {(maker *)(void *)malloc, (maker *)(void *)mmap};
+
+/* One place in the code, whichever it calls. */
+__attribute__((noipa)) static int make(int which)
+{
+	void *made = makers[which](1234 * !which, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return made == NULL || made == MAP_FAILED;
+}
+
+__attribute__((noipa)) static void fill_at(int i, int when)
+{
+	pthread_t filling;
+	if (i == when && !pthread_create(&filling, NULL, fill_table, NULL))
+		pthread_join(filling, NULL);
+}
+
+__attribute__((noipa)) static int make_beneath(int frames)
+{
+	static const volatile int which[] = {0, 0, 0, 0, 1, 0, 1, 0, 1};
+	int bad = 0;
+	if (frames) {
+		bad = make_beneath(frames - 1);
+		__asm__ volatile("" ::: "memory");
+		return bad;
+	}
+	for (int i = 0; i < 9; i++) {
+		fill_at(i, 3);
+		bad |= make(which[i]);
+	}
+	return bad;
+}
+
 int main(int count, char **args)
 {
 	const char *hazard = count > 1 ? args[1] : "";
@@ -221,6 +279,8 @@ int main(int count, char **args)
 		bad = refused();
 	else if (!strcmp(hazard, "busy"))
 		bad = busy();
+	else if (!strcmp(hazard, "full"))
+		bad = make_beneath(100);
 	puts(bad ? "hurt" : "well");
 	return bad != 0;
 }
