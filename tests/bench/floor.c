@@ -6,13 +6,14 @@
  *   table     each block is put into one table by its address, and taken out: one locked exchange to claim its slot, since
  *             blocks of several threads meet there; a plain store to give it up, since a block is its owner's until it is freed
  *   counts    four plain counts of the thread's own row: blocks and bytes allocated and freed
- *   stack     FLOOR_FRAMES words of the caller's stack, one every 32 bytes, are compared with those that the thread saw when it
- *             was last there (by return address and stack pointer); those that differ are kept. Whoever says that a stack is
- *             the one that it was has read each of its return addresses, and knows where they stand, which here is free; and
- *             who finds another one has more to do than to keep its words
+ *   stack     FLOOR_FRAMES words of the caller's stack, one every 32 bytes, are compared with those that the thread found when
+ *             it was there first (by return address and stack pointer). Whoever says that a stack is the one that it was has
+ *             read each of its return addresses, and knows where they stand, which here is free; what it does when one is
+ *             another is free, too
  *
  * Without walking, frames, or a row for each stack, a signal handler's needs, fork, a reader, a bound on memory, age, or
- * anything that can be turned on: so a tracker that has those costs more. With FLOOR_TELL=FILE the sums are written there at the end. tests/bench/floors.py runs it.
+ * anything that can be turned on: so a tracker that has those costs more. With FLOOR_TELL=FILE the sums are written there at
+ * the end. tests/bench/floors.py runs it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -45,10 +46,10 @@ struct row {
 	uint64_t missed, alone[3];
 };
 
-/* What a thread saw of its stacks, its stack's upper end before it. Never given back. */
+/* What a thread found on its stack, which is [low, end). Never given back. */
 struct seen {
-	const uintptr_t *end;
-	uint32_t changed;
+	const uintptr_t *low, *end;
+	uint64_t changed;  /* events at which some word was another; so that the comparing is not left out */
 	uintptr_t words[]; /* frames for each place */
 };
 
@@ -195,23 +196,29 @@ static __attribute__((cold, noinline)) struct seen *new_seen(void)
 		(void)pthread_attr_destroy(&attributes);
 	}
 	struct seen *made = map(sizeof *made + (sizeof *made->words * frames << PLACE_BITS));
-	if (made)
+	if (made) {
+		made->low = low;
 		made->end = (const uintptr_t *)(const void *)((char *)low + bytes);
+	}
 	return own_seen = made ? made : &none;
 }
 
-/* `pc` returns to where the words begin. */
+/* The words from `sp` on, of an event that returns to `pc`. */
 static inline void look_at(const void *pc, const uintptr_t *sp)
 {
 	struct seen *seen = __builtin_expect(own_seen != NULL, 1) ? own_seen : new_seen();
+	if (sp < seen->low || sp >= seen->end)
+		return;
 	uint64_t place = ((uintptr_t)pc + (uintptr_t)sp * 8) * 0x9e3779b97f4a7c15u >> (64 - PLACE_BITS);
-	uint32_t there = seen->end > sp ? (uint32_t)(seen->end - sp) / FRAME_WORDS : 0, most = there < frames ? there : frames;
+	uint32_t there = (uint32_t)(seen->end - sp) / FRAME_WORDS, most = there < frames ? there : frames;
+	uintptr_t *kept = seen->words + place * frames, differ = 0;
+	if (__builtin_expect(!*kept, 0))
+		for (uint32_t i = 0; i < most; i++)
+			kept[i] = sp[i * FRAME_WORDS];
 #pragma GCC unroll 4
-	for (uintptr_t *kept = seen->words + place * frames, *end = kept + most; kept != end; kept++, sp += FRAME_WORDS)
-		if (__builtin_expect(*kept != *sp, 0)) {
-			*kept = *sp;
-			seen->changed++;
-		}
+	for (uintptr_t *end = kept + most; kept != end; kept++, sp += FRAME_WORDS)
+		differ |= *kept ^ *sp;
+	seen->changed += differ != 0;
 }
 
 /* In line, of a function of the family. */
