@@ -15,7 +15,7 @@ table() {
 		memo hit, 40 frames deep|585|30000||micro N 40
 		two inner frames change, 12 deep|490|40000||paths 16 16 N 2 10 next
 		ten inner frames change, 200 stacks at random|1310|40000||paths 200 200 N 10 2
-		cold, every stack new, 12 deep|5840|20000||paths N 1 0 10 2
+		cold, every stack new, 12 deep|6200|20000||paths N 1 0 10 2
 		blocks of 8 to 1 000 bytes, 1 000 of them, replaced at random|405|50000||larson 1 1000 N 1
 		no stacks (unwind=none)|415|100000|unwind=none|micro N 12
 		memo hit, 12 frames deep, every event kept (--events)|475|60000|events=3600000|micro N 12
