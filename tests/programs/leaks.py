@@ -69,7 +69,10 @@ def on_line(o, victim):
                 break
             if o.kill and i > o.windows // 2:
                 break
-    look.stdin.close()
+    try:
+        look.stdin.close()
+    except BrokenPipeError:  # what could not be written is tried again: it knew before that the victim was gone
+        pass
     sys.stderr.write(look.stderr.read().decode())
     return look.wait()
 
