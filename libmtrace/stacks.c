@@ -152,9 +152,9 @@ static uint32_t new_node(uint64_t key, uint32_t spare)
 	return (uint32_t)id;
 }
 
-/* Where nodes were found last, by their hash, and by that of their whole path: one line to look at and the node's own instead of a bucket's, its
-   sentinel's and those of the list. Private to the process, shared by its threads, and only believed when the node itself
-   agrees; mapped when there are more nodes than a processor's caches keep anyway. */
+/* Where nodes were found last, by their hash, and by that of their whole path: one line to look at and the node's own instead
+   of a bucket's, its sentinel's and those of the list. Private to the process, shared by its threads, and only believed when
+   the node itself agrees; mapped when there are more nodes than a processor's caches keep anyway. */
 enum { HINTS_BITS = 18, HINTS_BYTES = sizeof(uint32_t) << HINTS_BITS, HINTS_FROM = 32768 };
 static _Atomic uint32_t *_Atomic hints;
 
